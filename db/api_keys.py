@@ -1,0 +1,92 @@
+"""API keys. "key" holds the keyed hash: the key itself never comes near the database.
+
+A key is looked up by its hash through the unique index. That comparison does not take constant time and need
+not: how far a hash agreed with a stored one tells nothing to somebody who cannot compute the hash of a guess.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from db.pool import Conn
+
+
+class ApiKey(msgspec.Struct, kw_only=True, frozen=True):
+    id: str
+    user_id: str
+    name: str
+    scopes: list[str]
+    is_active: bool
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    created_at: datetime
+
+
+async def insert_api_key(
+    conn: Conn,
+    *,
+    user_id: str,
+    name: str,
+    key_hash: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
+) -> ApiKey:
+    row = await conn.fetchrow(
+        """
+        INSERT INTO "ApiKey" ("userId", "name", "key", "scopes", "expiresAt") VALUES ($1, $2, $3, $4, $5)
+        RETURNING "id" AS id, "userId" AS user_id, "name" AS name, "scopes" AS scopes,
+                  "isActive" AS is_active, "expiresAt" AS expires_at, "lastUsedAt" AS last_used_at,
+                  "createdAt" AS created_at
+        """,
+        user_id,
+        name,
+        key_hash,
+        list(scopes),
+        expires_at,
+    )
+    if row is None:  # pragma: no cover - an INSERT that returns has a row or raises
+        raise LookupError("the key was not created")
+    return ApiKey(**row)
+
+
+async def find_active_by_hash(conn: Conn, key_hash: str) -> ApiKey | None:
+    """Return the key if it is neither revoked nor expired."""
+    row = await conn.fetchrow(
+        """
+        SELECT "id" AS id, "userId" AS user_id, "name" AS name, COALESCE("scopes", '{}') AS scopes,
+               "isActive" AS is_active, "expiresAt" AS expires_at, "lastUsedAt" AS last_used_at,
+               "createdAt" AS created_at
+        FROM "ApiKey"
+        WHERE "key" = $1 AND "isActive" AND ("expiresAt" IS NULL OR "expiresAt" > now() AT TIME ZONE 'UTC')
+        """,
+        key_hash,
+    )
+    return None if row is None else ApiKey(**row)
+
+
+async def list_api_keys(conn: Conn, user_id: str) -> list[ApiKey]:
+    """Return all keys of a user, revoked ones too, newest first."""
+    rows = await conn.fetch(
+        """
+        SELECT "id" AS id, "userId" AS user_id, "name" AS name, COALESCE("scopes", '{}') AS scopes,
+               "isActive" AS is_active, "expiresAt" AS expires_at, "lastUsedAt" AS last_used_at,
+               "createdAt" AS created_at
+        FROM "ApiKey" WHERE "userId" = $1
+        ORDER BY "createdAt" DESC, "id" DESC
+        """,
+        user_id,
+    )
+    return [ApiKey(**row) for row in rows]
+
+
+async def revoke_api_key(conn: Conn, *, user_id: str, key_id: str) -> bool:
+    """Revoke a key for good; False when the user has no such key, or it was revoked before."""
+    revoked = await conn.fetchval(
+        """
+        UPDATE "ApiKey" SET "isActive" = false WHERE "id" = $2 AND "userId" = $1 AND "isActive" RETURNING "id"
+        """,
+        user_id,
+        key_id,
+    )
+    return revoked is not None

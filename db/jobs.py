@@ -1,0 +1,38 @@
+"""The queue: jobs are enqueued in the transaction that makes them necessary."""
+
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.queries import Queries
+
+from db.pool import Conn
+
+INGEST_DOCUMENT = "ingest_document"
+
+
+async def enqueue_ingestion(conn: Conn, document_id: str) -> None:
+    """Enqueue on conn, so that a rollback of its transaction takes the job with it."""
+    await Queries(AsyncpgDriver(conn)).enqueue(INGEST_DOCUMENT, document_id.encode())  # type: ignore[arg-type]
+
+
+async def requeue_orphans(conn: Conn) -> int:
+    """Enqueue every unfinished ingestion that has no job, as a killed or interrupted worker may leave it.
+
+    Document and job are written in one transaction and a job ends after its document, so no live one is caught.
+    Returns how many there were.
+    """
+    rows = await conn.fetch(
+        """
+        SELECT i.document_id FROM ingestion i
+        WHERE i.status IN ('queued', 'processing')
+          AND NOT EXISTS (
+              SELECT 1 FROM pgqueuer q
+              WHERE q.entrypoint = $1 AND q.payload = convert_to(i.document_id, 'UTF8')
+                AND q.status IN ('queued', 'picked')
+          )
+        ORDER BY i.queued_at
+        FOR UPDATE OF i SKIP LOCKED
+        """,
+        INGEST_DOCUMENT,
+    )
+    for row in rows:
+        await enqueue_ingestion(conn, row["document_id"])
+    return len(rows)

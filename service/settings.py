@@ -1,0 +1,185 @@
+"""Everything that can be configured, read once from the environment at start."""
+
+import contextlib
+import ipaddress
+import os
+import secrets
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingsError(Exception):
+    """The environment does not make a valid configuration; the message names each wrong variable."""
+
+
+class EmbeddingProvider(StrEnum):
+    LOCAL = "local"
+    OPENAI = "openai"
+    GEMINI = "gemini"
+    OPENAI_COMPATIBLE = "openai-compatible"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Settings(BaseSettings):
+    """One frozen object; each field is the environment variable of the same name in capitals."""
+
+    # Not populate_by_name: it would read the field `home` from the shell's HOME.
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+
+    database_url: str | None = Field(
+        default=None,
+        description="PostgreSQL to use, as postgresql://user:password@host:5432/name. Unset: an embedded one.",
+        repr=False,
+    )
+    database_pool_size: Annotated[int, Field(ge=2, le=500)] = Field(
+        default=10, description="Connections a process opens at most."
+    )
+    database_statement_cache_size: Annotated[int, Field(ge=0)] = Field(
+        default=1024,
+        description="Prepared statements a connection keeps. 0 behind pgbouncer or Supabase's pooler.",
+    )
+    home: Path = Field(
+        default=Path(".docsearch"),
+        validation_alias="DOCSEARCH_HOME",
+        description="Folder of the embedded database, the originals, the owner's key.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8000, description="Port to listen on; 0 takes a free one."
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Secret behind the hashes of API keys, 32 characters or more. "
+        "Unset: one is made and kept in DOCSEARCH_HOME; set it where several machines share a database.",
+    )
+    storage_url: str | None = Field(
+        default=None,
+        description="Where originals are kept: a folder, or s3://bucket/prefix. Unset: DOCSEARCH_HOME/originals.",
+    )
+    max_upload_bytes: Annotated[int, Field(ge=1)] = Field(
+        default=100 * 1024 * 1024, description="The largest file that an upload may bring, in bytes."
+    )
+    embedding_provider: EmbeddingProvider = Field(
+        default=EmbeddingProvider.LOCAL, description="Who embeds: local, openai, gemini or openai-compatible."
+    )
+    embedding_model: str | None = Field(
+        default=None, description="Model name; unset: the provider's default."
+    )
+    embedding_base_url: AnyHttpUrl | None = Field(
+        default=None, description="Base URL of the provider; required for openai-compatible."
+    )
+    embedding_api_key: SecretStr | None = Field(
+        default=None, description="Key for an openai-compatible provider that wants one."
+    )
+    embedding_window_tokens: Annotated[int, Field(ge=32, le=32_000)] | None = Field(
+        default=None, description="Longest input of the model in tokens; unset: the provider's known value."
+    )
+    openai_api_key: SecretStr | None = Field(default=None, description="Key for EMBEDDING_PROVIDER=openai.")
+    gemini_api_key: SecretStr | None = Field(default=None, description="Key for EMBEDDING_PROVIDER=gemini.")
+    fetch_allowed_networks: str = Field(
+        default="",
+        description="Private networks that documents may be fetched from by URL, as 10.0.0.0/8,192.168.7.0/24; "
+        "public addresses always may.",
+    )
+    parse_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        default=120.0, description="Seconds that parsing one document may take."
+    )
+    parse_memory_mb: Annotated[int, Field(ge=128)] = Field(
+        default=2048, description="Mebibytes that parsing one document may use."
+    )
+    worker_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=4, description="Documents that one worker ingests at a time."
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO, description="json, console, or auto: console on a terminal, json elsewhere."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters; make one with: openssl rand -hex 32")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        level = value.upper()
+        if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return level
+
+    @field_validator("fetch_allowed_networks")
+    @classmethod
+    def _known_networks(cls, value: str) -> str:
+        read_networks(value)
+        return value
+
+    @property
+    def allowed_networks(self) -> tuple[Network, ...]:
+        return read_networks(self.fetch_allowed_networks)
+
+    @property
+    def embedded(self) -> bool:
+        return self.database_url is None
+
+    def signing_secret(self) -> bytes:
+        """Return the secret behind API key hashes, making and keeping one where none is configured."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value().encode()
+        return _kept_secret(self.home / "secret.key")
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    """Return the networks of a comma-separated list. Raises ValueError."""
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _kept_secret(path: Path) -> bytes:
+    """Return the secret in path, made at the first call; of two processes at once both get the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):
+            # A link appears whole or not at all, and never in the place of one that is there.
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_bytes().strip()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment. Raises SettingsError naming every variable that is wrong."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as exc:
+        raise SettingsError(_explain(exc)) from exc
+
+
+def _explain(exc: ValidationError) -> str:
+    # The values stay out: one of them may be a secret.
+    parts = []
+    for error in exc.errors(include_input=False, include_url=False):
+        name = str(error["loc"][0]).upper() if error["loc"] else "environment"
+        parts.append(f"{name}: {error['msg'].removeprefix('Value error, ')}")
+    return "Configuration is not valid. " + "; ".join(parts)
