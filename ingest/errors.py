@@ -58,3 +58,37 @@ class EmbeddingFailed(IngestError):
 class OriginalMissing(IngestError):
     stage: Stage = "fetch"
     code = "original_missing"
+
+
+class EmptyFile(IngestError):
+    stage: Stage = "fetch"
+    code = "empty_file"
+
+
+class FileTooLarge(IngestError):
+    stage: Stage = "fetch"
+    code = "file_too_large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"The file is larger than {max_bytes:,} bytes, the most this server takes (MAX_UPLOAD_BYTES)."
+        )
+        self.max_bytes = max_bytes
+
+
+class FetchRefused(IngestError):
+    """The address must not be asked: it is private, or no http or https URL."""
+
+    stage: Stage = "fetch"
+    code = "fetch_refused"
+
+
+class FetchFailed(IngestError):
+    """The address did not answer, or not with a document."""
+
+    stage: Stage = "fetch"
+    code = "fetch_failed"
+
+    def __init__(self, detail: str, *, retryable: bool) -> None:
+        super().__init__(detail)
+        self.retryable = retryable
