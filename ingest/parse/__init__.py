@@ -15,13 +15,12 @@ __all__ = [
     "BlockKind",
     "ParsedDocument",
     "parse",
-    "preload",
     "sniff_media_type",
 ]
 
 Parser = Callable[[Path], ParsedDocument]
 
-# Imported when first needed: a process that only reads text does not pay for the PDF parser.
+# Imported when first needed: a process that only reads text does not pay for pypdf, half a second and 20 MB.
 _PARSERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "application/pdf": ("ingest.parse.pdf", "parse_pdf"),
@@ -59,12 +58,6 @@ def parse(path: Path, media_type: str, filename: str | None) -> ParsedDocument:
     if not document.text.strip():
         raise NoText("The file holds no text.")
     return document
-
-
-def preload() -> None:
-    """Import every parser, so that the first document does not wait for it."""
-    for module, _ in _PARSERS.values():
-        import_module(module)
 
 
 def _parser(media_type: str, filename: str | None) -> Parser:

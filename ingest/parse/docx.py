@@ -208,7 +208,8 @@ def _text(paragraph: Element, boxes: list[Element]) -> str:
         element = pending.pop()
         tag = element.tag
         if tag in (_W["t"], _MATH_TEXT):
-            parts.append(element.text or "")
+            # Entities, which no honest file has, are left unresolved: what stands around them is kept.
+            parts.extend([element.text or "", *(child.tail or "" for child in element)])
         elif tag in _PIECES:
             parts.append(_PIECES[tag])
         elif tag == _W["txbxContent"]:

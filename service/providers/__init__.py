@@ -87,7 +87,7 @@ def _compatible(settings: Settings) -> RemoteEmbedder:
     if not settings.embedding_model:
         raise ProviderNotConfigured("EMBEDDING_PROVIDER=openai-compatible needs EMBEDDING_MODEL.")
     endpoint = Endpoint(
-        provider=f"The endpoint at {base_url}",
+        provider="The openai-compatible endpoint",
         base_url=base_url,
         embedding_model=settings.embedding_model,
         key_setting="EMBEDDING_API_KEY",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit, urlunsplit
 
 from service.providers.errors import RequestFailed
 
@@ -15,13 +16,19 @@ _WORDS_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Who is asked and with which setting, for use in messages. secret itself is only ever cut out of them."""
+    """Who is asked, with what, and which setting says so; neither the key nor a password gets into messages."""
 
     provider: str
-    base_url: str
+    base_url: str = field(repr=False)
     embedding_model: str
     key_setting: str
     secret: str = field(repr=False, default="")
+
+    @property
+    def address(self) -> str:
+        """The base URL as it may be shown: without a password."""
+        parts = urlsplit(self.base_url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     def refused(self, status: int, words: str, headers: Mapping[str, str]) -> RequestFailed:
         """Say what a status other than 200 means; words is the provider's own explanation or body."""
@@ -38,7 +45,7 @@ class Endpoint:
             )
         if status == 404:
             return RequestFailed(
-                f"{self.provider} has no model {self.embedding_model} at {self.base_url}: "
+                f"{self.provider} has no model {self.embedding_model} at {self.address}: "
                 "check EMBEDDING_MODEL and EMBEDDING_BASE_URL.",
                 retryable=False,
             )
@@ -71,7 +78,7 @@ class Endpoint:
 
     def unreachable(self) -> RequestFailed:
         return RequestFailed(
-            f"{self.provider} could not be reached at {self.base_url}: check EMBEDDING_BASE_URL and the network.",
+            f"{self.provider} could not be reached at {self.address}: check EMBEDDING_BASE_URL and the network.",
             retryable=True,
         )
 

@@ -54,7 +54,9 @@ class RetryPolicy:
     """Bounds of retrying one request. A provider that asks to wait beyond wait_max_s is not waited for."""
 
     attempts: int
+    request_timeout_s: float
     timeout_s: float
+    """After which no further attempt is begun."""
     wait_initial_s: float
     wait_max_s: float
     wait_jitter_s: float
@@ -70,9 +72,11 @@ class RetryPolicy:
 
 
 DOCUMENT_RETRIES = RetryPolicy(
-    attempts=6, timeout_s=150, wait_initial_s=0.5, wait_max_s=60, wait_jitter_s=0.5
+    attempts=6, request_timeout_s=60, timeout_s=150, wait_initial_s=0.5, wait_max_s=60, wait_jitter_s=0.5
 )
-QUERY_RETRIES = RetryPolicy(attempts=3, timeout_s=8, wait_initial_s=0.2, wait_max_s=3, wait_jitter_s=0.1)
+QUERY_RETRIES = RetryPolicy(
+    attempts=3, request_timeout_s=5, timeout_s=8, wait_initial_s=0.2, wait_max_s=3, wait_jitter_s=0.1
+)
 """A person is waiting for a query."""
 
 
@@ -170,12 +174,21 @@ class RemoteEmbedder:
         )
         async for attempt in attempts:
             with attempt:
-                reply = await self._api.embed(texts, task)
+                reply = await self._ask(texts, task, policy.request_timeout_s)
                 self.usage.add(
                     requests=1, texts=len(texts), tokens=tokens if reply.tokens is None else reply.tokens
                 )
                 return self._checked(reply, len(texts))
         raise AssertionError("retry_context ends by returning or raising")
+
+    async def _ask(self, texts: Sequence[str], task: Task, timeout_s: float) -> Reply:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._api.embed(texts, task)
+        except TimeoutError as exc:
+            raise RequestFailed(
+                f"{self._api.provider} did not answer within {timeout_s:g} s.", retryable=True
+            ) from exc
 
     def _checked(self, reply: Reply, expected: int) -> Embeddings:
         rows = to_unit_rows(reply.rows, expected, self._api.provider)

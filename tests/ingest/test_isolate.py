@@ -43,7 +43,7 @@ def small(tmp_path: Path) -> Path:
 def endless(tmp_path: Path) -> Path:
     """Elements that nest deeper than the parser likes: minutes of work in C, which holds the interpreter."""
     path = tmp_path / "endless.html"
-    path.write_text("<x>" * 300_000, encoding="utf-8")
+    path.write_text("<dl>" * 400_000, encoding="utf-8")
     return path
 
 
@@ -59,14 +59,22 @@ def _wait_until_gone(pid: int) -> None:
         return
 
 
-async def busy_child(pool: ParserPool) -> psutil.Process:
-    """The pool's child once it works on its document."""
-    while not pool.child_pids():
-        await asyncio.sleep(0.01)
-    process = psutil.Process(pool.child_pids()[0])
-    while process.cpu_times().user < 1.2:
-        await asyncio.sleep(0.02)
-    return process
+async def busy_child(
+    pool: ParserPool, small: Path, endless: Path
+) -> tuple[psutil.Process, asyncio.Task[object]]:
+    """Give the pool's child an endless document, and return when it works on it."""
+    await ask(pool, small)
+    (pid,) = pool.child_pids()
+    process = psutil.Process(pid)
+    task: asyncio.Task[object] = asyncio.create_task(ask(pool, endless, "text/html"))
+    await asyncio.to_thread(_wait_until_busy, process)
+    return process, task
+
+
+def _wait_until_busy(process: psutil.Process) -> None:
+    begun = process.cpu_times().user
+    while process.cpu_times().user < begun + 0.2:
+        process.cpu_percent(interval=0.02)
 
 
 async def test_document_and_chunks_arrive(tmp_path: Path) -> None:
@@ -162,8 +170,8 @@ async def test_a_child_that_dies_fails_its_document_only(
     small: Path, endless: Path, number: signal.Signals, expected: type[IngestError]
 ) -> None:
     async with ParserPool(1) as pool:
-        task = asyncio.create_task(ask(pool, endless, "text/html"))
-        (await busy_child(pool)).send_signal(number)
+        child, task = await busy_child(pool, small, endless)
+        child.send_signal(number)
         with pytest.raises(expected):
             await task
         await ask(pool, small)
@@ -189,8 +197,7 @@ async def test_a_child_is_replaced_after_so_many_documents(small: Path) -> None:
 
 async def test_cancelling_ends_the_child(small: Path, endless: Path) -> None:
     async with ParserPool(1) as pool:
-        task = asyncio.create_task(ask(pool, endless, "text/html"))
-        child = await busy_child(pool)
+        child, task = await busy_child(pool, small, endless)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -201,16 +208,16 @@ async def test_cancelling_ends_the_child(small: Path, endless: Path) -> None:
 async def test_more_documents_than_children_wait_their_turn(small: Path) -> None:
     async with ParserPool(2) as pool:
         results = await asyncio.gather(*[ask(pool, small) for _ in range(20)])
-        assert {parsed.text for parsed, _ in results} == {small.read_text(encoding="utf-8")}
+        assert {parsed.text for parsed, _ in results} == {"Hello world.\n\nA second paragraph. 👩‍👩‍👧"}
         assert len(pool.child_pids()) == 2
 
 
 async def test_closing_leaves_nobody_behind(small: Path, endless: Path) -> None:
     pool = ParserPool(2)
+    _, task = await busy_child(pool, small, endless)
     await ask(pool, small)
-    task = asyncio.create_task(ask(pool, endless, "text/html"))
-    await busy_child(pool)
     pids = pool.child_pids()
+    assert len(pids) == 2
     await pool.aclose()
     with pytest.raises(IngestError):
         await task
@@ -221,9 +228,7 @@ async def test_closing_leaves_nobody_behind(small: Path, endless: Path) -> None:
 
 
 @pytest.mark.parametrize("busy", [False, True])
-async def test_children_do_not_outlive_a_parent_that_was_killed(
-    small: Path, endless: Path, busy: bool
-) -> None:
+def test_children_do_not_outlive_a_parent_that_was_killed(small: Path, endless: Path, busy: bool) -> None:
     program = textwrap.dedent("""
         import asyncio, sys
         from pathlib import Path
@@ -247,14 +252,14 @@ async def test_children_do_not_outlive_a_parent_that_was_killed(
     arguments = [str(small), str(slow), WORDPIECE.path_or_name, str(busy)]
     parent = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    child = psutil.Process(int(await asyncio.to_thread(parent.stdout.readline)))
+    child = psutil.Process(int(parent.stdout.readline()))
     assert os.getsid(child.pid) == child.pid  # Ctrl-C in the parent's terminal does not reach it
-    while busy and child.cpu_percent(interval=0.05) < 20:
-        pass
+    if busy:
+        _wait_until_busy(child)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    await until_gone(child.pid)
+    _wait_until_gone(child.pid)
 
 
 async def test_a_child_is_not_stopped_by_an_interrupt(small: Path) -> None:

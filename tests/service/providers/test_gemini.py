@@ -22,7 +22,9 @@ from tests.fakes.embedding_servers import (
 )
 
 KEY = "AIza-verysecret"
-QUICK = RetryPolicy(attempts=3, timeout_s=20, wait_initial_s=0.001, wait_max_s=0.5, wait_jitter_s=0)
+QUICK = RetryPolicy(
+    3, request_timeout_s=20, timeout_s=20, wait_initial_s=0.001, wait_max_s=0.5, wait_jitter_s=0
+)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """OpenAI's client against a server on loopback that misbehaves."""
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
@@ -26,7 +27,9 @@ from tests.fakes.embedding_servers import (
 KEY = "sk-verysecret"
 MODEL = "text-embedding-3-small"
 SMALL = Limits(texts=2, tokens_each=8191, tokens_together=300_000)
-QUICK = RetryPolicy(attempts=3, timeout_s=20, wait_initial_s=0.001, wait_max_s=0.5, wait_jitter_s=0)
+QUICK = RetryPolicy(
+    3, request_timeout_s=20, timeout_s=20, wait_initial_s=0.001, wait_max_s=0.5, wait_jitter_s=0
+)
 
 
 @contextlib.asynccontextmanager
@@ -36,6 +39,7 @@ async def opened(
     timeout_s: float = 20,
     concurrency: int = 1,
     window: int = 8191,
+    queries: RetryPolicy = QUICK,
 ) -> AsyncIterator[RemoteEmbedder]:
     endpoint = Endpoint("OpenAI", f"{provider.base_url}/v1", MODEL, "OPENAI_API_KEY", secret=KEY)
     api = OpenAIApi(endpoint, dimensions=native_dimensions(MODEL), encoding="base64", timeout_s=timeout_s)
@@ -46,7 +50,7 @@ async def opened(
         window,
         concurrency=concurrency,
         document_retries=QUICK,
-        query_retries=QUICK,
+        query_retries=queries,
     )
     try:
         yield embedder
@@ -154,8 +158,6 @@ async def test_trouble_that_passes_is_retried(provider: FakeProvider, trouble):
 
 async def test_not_a_number_is_retried(provider: FakeProvider):
     bad = np.full(1536, np.nan, np.float32).tobytes()
-    import base64
-
     provider.script.append(
         Change(lambda answer: answer["data"][0].update(embedding=base64.b64encode(bad).decode()))
     )
@@ -218,6 +220,18 @@ async def test_a_provider_that_does_not_answer_is_given_up_on(provider: FakeProv
         with pytest.raises(EmbeddingFailed, match=r"did not answer within 0\.1 s") as caught:
             await embedder.embed_query("hello?")
     assert caught.value.retryable
+
+
+async def test_a_query_is_not_waited_for_as_long_as_documents(provider: FakeProvider):
+    provider.script += [Hang()] * 2
+    impatient = RetryPolicy(
+        2, request_timeout_s=0.1, timeout_s=5, wait_initial_s=0.001, wait_max_s=0.5, wait_jitter_s=0
+    )
+    async with opened(provider, queries=impatient) as embedder:
+        with pytest.raises(EmbeddingFailed, match=r"OpenAI did not answer within 0\.1 s") as caught:
+            await embedder.embed_query("hello?")
+    assert caught.value.retryable
+    assert len(provider.requests) == 2
 
 
 async def test_a_provider_that_is_not_there_is_named():

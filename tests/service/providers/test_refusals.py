@@ -52,6 +52,14 @@ def test_the_key_is_never_repeated(status):
     assert KEY not in repr(ENDPOINT)
 
 
+def test_a_password_in_the_address_is_not_repeated():
+    endpoint = Endpoint("It", "http://someone:hunter2@127.0.0.1:1/v1", "some-model", "EMBEDDING_API_KEY")
+    for failure in (endpoint.unreachable(), endpoint.refused(404, "", {})):
+        assert "http://127.0.0.1:1/v1" in failure.detail
+        assert "hunter2" not in failure.detail
+    assert "hunter2" not in repr(endpoint)
+
+
 def test_a_long_explanation_is_cut():
     assert len(ENDPOINT.refused(500, "x" * 10_000, {}).detail) < 400
 

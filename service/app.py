@@ -1,0 +1,99 @@
+"""The HTTP face, wired: create_app gives the API and the console on an open runtime."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from litestar import Litestar, Router
+from litestar.config.app import AppConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+
+from db.events import DocumentEvents
+from db.pool import Pool
+from ingest.originals import Originals
+from service.auth.guard import provide_caller, require_caller
+from service.console.routes import console_routes
+from service.documents.routes import documents_router
+from service.errors import problem_details_plugin
+from service.health.routes import health_routes
+from service.providers import EmbeddingProvider
+from service.reference import ReferencePage
+from service.runtime import Runtime
+from service.search.routes import search_routes
+from service.settings import Settings
+
+
+def create_app(runtime: Runtime) -> Litestar:
+    """Return the application on an open runtime; its lifespan holds the listener for document events."""
+    events = DocumentEvents()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        async with events.listen(runtime.pool):
+            yield
+
+    async def provide_pool() -> Pool:
+        return runtime.pool
+
+    async def provide_originals() -> Originals:
+        return runtime.originals
+
+    async def provide_embedder() -> EmbeddingProvider:
+        return runtime.embedder
+
+    async def provide_settings() -> Settings:
+        return runtime.settings
+
+    async def provide_events() -> DocumentEvents:
+        return events
+
+    def defaults(config: AppConfig) -> AppConfig:
+        config.state = State(
+            {
+                "pool": runtime.pool,
+                "signing_secret": runtime.settings.signing_secret(),
+                "document_events": events,
+            }
+        )
+        return config
+
+    return Litestar(
+        route_handlers=[documents_router, *search_routes, *health_routes, *console_routes],
+        dependencies={
+            "caller": Provide(provide_caller),
+            "pool": Provide(provide_pool),
+            "originals": Provide(provide_originals),
+            "embedder": Provide(provide_embedder),
+            "settings": Provide(provide_settings),
+            "document_events": Provide(provide_events),
+        },
+        guards=[require_caller],
+        plugins=[problem_details_plugin()],
+        lifespan=[lifespan],
+        on_app_init=[defaults],
+        openapi_config=_openapi(),
+        request_max_body_size=1024 * 1024,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="docsearch",
+        version=version("docsearch"),
+        description="Document search on PostgreSQL: hybrid retrieval with exact citations.",
+        openapi_router=Router("/schema", route_handlers=[], opt={"public": True}, include_in_schema=False),
+        render_plugins=[ReferencePage(path="/"), JsonRenderPlugin(path="/openapi.json")],
+        tags=[Tag("documents"), Tag("search"), Tag("health")],
+        components=Components(
+            security_schemes={
+                "api_key": SecurityScheme(type="http", scheme="bearer", description="An API key, dsk_…")
+            }
+        ),
+        security=[{"api_key": []}],
+    )

@@ -1,0 +1,226 @@
+"""From a request to a queued document: what was sent, who may put it where, and the rows it becomes."""
+
+import hashlib
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from db import documents, idempotency, jobs
+from db.pool import Conn, Pool
+from ingest.fetch import check_url
+from ingest.originals import Originals
+from ingest.parse.clean import clean_text
+from ingest.receive import StoredFile, clean_filename, storage_key, store_file
+from ingest.store import to_original
+from service.auth.caller import Caller
+from service.documents.schemas import NewText, NewUrl, SourceUrl, Title
+from service.documents.uploads import Upload, receive_multipart
+from service.errors import Problem, not_found
+
+# Metadata is filtered on and returned with every hit: a few fields, not a second document.
+MAX_METADATA_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A document that has been received but not yet written down."""
+
+    document_id: str
+    file: StoredFile | None
+    """None for a document that the worker is to fetch from source_url."""
+    title: str
+    metadata: dict[str, Any] | None
+    team_id: str | None
+    source_type: str
+    source_url: str | None
+
+    def request_hash(self) -> bytes:
+        """Return what makes two requests the same request, for Idempotency-Key."""
+        digest = None if self.file is None else self.file.sha256.hex()
+        parts = [digest, self.title, self.metadata, self.team_id, self.source_url]
+        return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).digest()
+
+
+async def take_file(
+    body: AsyncIterator[bytes], content_type: str, originals: Originals, max_bytes: int
+) -> Intake:
+    """Receive a multipart upload. Raises Problem; nothing is left in the store when it does."""
+    document_id = str(uuid.uuid4())
+    key = storage_key(document_id)
+    upload = await receive_multipart(body, content_type, originals, key, max_bytes)
+    try:
+        return _from_upload(document_id, upload)
+    except Exception:
+        await originals.delete(key)
+        raise
+
+
+def _from_upload(document_id: str, upload: Upload) -> Intake:
+    if upload.file is None:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The multipart body has no part named file.")
+    unknown = upload.fields.keys() - {"title", "metadata", "team_id", "source_url"}
+    if unknown:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"Unknown field: {', '.join(sorted(unknown))}.")
+    title = _typed(upload.fields.get("title") or None, Title, "title")
+    return Intake(
+        document_id=document_id,
+        file=upload.file,
+        title=storable(title) if title else upload.file.filename or "",
+        metadata=_metadata(upload.fields.get("metadata")),
+        team_id=upload.fields.get("team_id") or None,
+        source_type="file",
+        source_url=_printable(_typed(upload.fields.get("source_url") or None, SourceUrl, "source_url")),
+    )
+
+
+def _typed(value: str | None, kind: Any, name: str) -> str | None:
+    if value is None:
+        return None
+    try:
+        text: str = msgspec.convert(value, kind)
+    except msgspec.ValidationError as exc:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{name}: {exc}") from exc
+    return text
+
+
+def _printable(source_url: str | None) -> str | None:
+    if source_url is not None and not source_url.isprintable():
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "source_url: holds a control character.")
+    return source_url
+
+
+def _metadata(raw: str | None) -> dict[str, Any] | None:
+    if not raw:
+        return None
+    try:
+        metadata = msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as exc:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"metadata: must be a JSON object ({exc}).") from exc
+    return checked_metadata(metadata)
+
+
+def checked_metadata(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return metadata as PostgreSQL can hold it. Raises Problem where it is too large."""
+    if metadata is None:
+        return None
+    encoded = msgspec.json.encode(metadata)
+    if len(encoded) > MAX_METADATA_BYTES:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "metadata: more than 64 KiB of JSON.")
+    if b"\\u0000" in encoded:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "metadata: holds a NUL character.")
+    return metadata
+
+
+def storable(text: str) -> str:
+    """Return one line that PostgreSQL can hold. Raises Problem where nothing is left of it."""
+    line = " ".join(clean_text(text).split())
+    if not line:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "title: has no printable character.")
+    return line
+
+
+async def take_text(new: NewText, originals: Originals, max_bytes: int) -> Intake:
+    """Receive a document given as text; it is kept as an original like any file."""
+    document_id = str(uuid.uuid4())
+    title, metadata, source_url = (
+        storable(new.title),
+        checked_metadata(new.metadata),
+        _printable(new.source_url),
+    )
+    file = await store_file(
+        originals,
+        storage_key(document_id),
+        _once(new.content.encode("utf-8", errors="replace")),
+        filename=clean_filename(title.replace("/", "-")[:200] + ".txt"),
+        declared="text/plain",
+        max_bytes=max_bytes,
+    )
+    return Intake(document_id, file, title, metadata, new.team_id, "text", source_url)
+
+
+def take_url(new: NewUrl) -> Intake:
+    """Receive an address; the worker fetches it. Raises FetchRefused for what is no http or https URL."""
+    url = _printable(new.url) or ""
+    check_url(url)
+    return Intake(
+        document_id=str(uuid.uuid4()),
+        file=None,
+        title=storable(new.title) if new.title else url,
+        metadata=checked_metadata(new.metadata),
+        team_id=new.team_id,
+        source_type="url",
+        source_url=url,
+    )
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def register(
+    pool: Pool, originals: Originals, caller: Caller, intake: Intake, idempotency_key: str | None
+) -> str:
+    """Write document, original, ingestion and job in one transaction; return the document's id.
+
+    A repeat under the same Idempotency-Key returns the first one's id and drops the second copy of the bytes.
+    """
+    try:
+        document_id = await _register(pool, caller, intake, idempotency_key)
+    except BaseException:
+        await _drop_file(originals, intake)
+        raise
+    if document_id != intake.document_id:
+        await _drop_file(originals, intake)
+    return document_id
+
+
+async def _drop_file(originals: Originals, intake: Intake) -> None:
+    if intake.file is not None:
+        await originals.delete(intake.file.storage_key)
+
+
+async def _register(pool: Pool, caller: Caller, intake: Intake, idempotency_key: str | None) -> str:
+    check_team(caller, intake.team_id)
+    async with pool.acquire() as conn, conn.transaction():
+        if idempotency_key is not None:
+            holder, request_hash = await idempotency.claim_key(
+                conn, caller.user_id, idempotency_key, intake.request_hash(), intake.document_id
+            )
+            if holder != intake.document_id:
+                if request_hash != intake.request_hash():
+                    raise Problem(
+                        HTTPStatus.CONFLICT, "This Idempotency-Key was used for another request within a day."
+                    )
+                return holder
+        await insert_intake(conn, caller.user_id, intake)
+        await jobs.enqueue_ingestion(conn, intake.document_id)
+    return intake.document_id
+
+
+async def insert_intake(conn: Conn, user_id: str, intake: Intake) -> None:
+    """Write what was received as a document with a queued ingestion, in conn's transaction."""
+    space_id = await documents.insert_document(
+        conn,
+        document_id=intake.document_id,
+        user_id=user_id,
+        team_id=intake.team_id,
+        title=intake.title,
+        metadata=intake.metadata,
+        source_type=intake.source_type,
+        source_url=intake.source_url,
+    )
+    if intake.file is not None:
+        await documents.insert_original(conn, space_id, intake.document_id, to_original(intake.file))
+
+
+def check_team(caller: Caller, team_id: str | None) -> None:
+    """Raise 404 for a team the caller is not in, 403 for one where they may only read."""
+    if team_id is None or team_id in caller.writable_spaces:
+        return
+    if team_id in caller.spaces:
+        raise Problem(HTTPStatus.FORBIDDEN, "Viewers of a team may read its documents, not add to them.")
+    raise not_found("team")

@@ -1,0 +1,360 @@
+"""/v1/documents: upload, list, look at, change, delete; original bytes, extracted text, chunks, progress."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+from litestar import Request, Response, Router, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
+from litestar.response import ServerSentEvent, Stream
+
+from db import chunks, documents, ingestions, jobs
+from db.documents import Cursor, DocumentRow, Status
+from db.events import DocumentEvents, notify_document
+from db.pool import Pool
+from ingest.errors import FileTooLarge
+from ingest.originals import Originals
+from service.auth.caller import Caller
+from service.cursors import decode_cursor, encode_cursor
+from service.documents.intake import (
+    Intake,
+    checked_metadata,
+    register,
+    storable,
+    take_file,
+    take_text,
+    take_url,
+)
+from service.documents.openapi import UploadOperation
+from service.documents.progress import stream_progress, wait_until_finished
+from service.documents.schemas import Accepted, Chunk, Document, DocumentPatch, NewText, NewUrl
+from service.errors import Problem, not_found
+from service.openapi import problems
+from service.schemas import Page
+from service.settings import Settings
+
+READ = {"scope": "documents:read"}
+WRITE = {"scope": "documents:write"}
+
+# The longest that ?wait= may hold a reply: proxies commonly give up after 60 s.
+MAX_WAIT_S = 55
+
+DocumentId = Annotated[str, PathParameter(description="The document's id.", max_length=100)]
+Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many to return.")]
+After = Annotated[str | None, QueryParameter(max_length=500, description="next_cursor of the page before.")]
+Wait = Annotated[
+    float, QueryParameter(ge=0, le=MAX_WAIT_S, description="Seconds to hold the reply until ready or failed.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="A repeat with the same key within a day returns the first one's document.",
+    ),
+]
+
+
+@post(
+    "/",
+    status_code=202,
+    opt=WRITE,
+    operation_class=UploadOperation,
+    responses=problems(404, 409, 413, 415, 422),
+    request_max_body_size=None,  # the limit is MAX_UPLOAD_BYTES, counted as the body streams in
+    summary="Upload a document",
+)
+async def upload_document(
+    request: Request[Any, Caller, Any],
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    originals: NamedDependency[Originals],
+    document_events: NamedDependency[DocumentEvents],
+    settings: NamedDependency[Settings],
+    wait: Wait = 0,
+    idempotency_key: IdempotencyKey = None,
+) -> Response[Accepted]:
+    """Take a file (multipart), a text or an address (JSON), queue it for ingestion and answer at once."""
+    intake = await _receive(request, originals, settings.max_upload_bytes)
+    document_id = await register(pool, originals, caller, intake, idempotency_key)
+    row = await wait_until_finished(pool, document_events, caller.spaces, document_id, wait)
+    if row is None:
+        raise not_found("document")
+    return Response(Accepted.from_row(row), headers={"Location": f"/v1/documents/{document_id}"})
+
+
+async def _receive(request: Request[Any, Any, Any], originals: Originals, max_bytes: int) -> Intake:
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    # A body that says it is too large is refused before it is read; framing and fields get a mebibyte.
+    if (request.content_length or 0) > max_bytes + 1024 * 1024:
+        raise FileTooLarge(max_bytes)
+    if kind == "multipart/form-data":
+        return await take_file(request.stream(), content_type, originals, max_bytes)
+    if kind == "application/json":
+        return await _take_json(await _read_body(request, max_bytes), originals, max_bytes)
+    raise Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "Send the file as multipart/form-data (part `file`), or application/json: {title, content} or {url}.",
+    )
+
+
+async def _read_body(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > max_bytes + 1024 * 1024:
+            raise FileTooLarge(max_bytes)
+    return bytes(body)
+
+
+async def _take_json(body: bytes, originals: Originals, max_bytes: int) -> Intake:
+    try:
+        names = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        if "url" in names:
+            return take_url(msgspec.json.decode(body, type=NewUrl))
+        new = msgspec.json.decode(body, type=NewText)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"The JSON body does not fit: {exc}.") from exc
+    return await take_text(new, originals, max_bytes)
+
+
+@get("/", opt=READ, responses=problems(), summary="List documents")
+async def list_documents(
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    limit: Limit = 50,
+    after: After = None,
+    status: Annotated[Status | None, QueryParameter(description="Only those in this state.")] = None,
+    source_url: Annotated[
+        str | None, QueryParameter(max_length=2048, description="Only those from here.")
+    ] = None,
+) -> Page[Document]:
+    """Return the caller's documents and their teams', newest first."""
+    cursor = decode_cursor(after, Cursor)
+    if source_url is not None and "\x00" in source_url:
+        return Page(data=[], has_more=False, next_cursor=None)
+    async with pool.acquire() as conn:
+        rows = await documents.list_documents(
+            conn, caller.spaces, limit=limit + 1, after=cursor, status=status, source_url=source_url
+        )
+    shown, more = rows[:limit], len(rows) > limit
+    return Page(
+        data=[Document.from_row(row) for row in shown],
+        has_more=more,
+        next_cursor=encode_cursor(Cursor(shown[-1].created_at, shown[-1].id)) if more else None,
+    )
+
+
+@get("/{document_id:str}", opt=READ, responses=problems(404), summary="Get a document")
+async def get_document(
+    caller: NamedDependency[Caller], pool: NamedDependency[Pool], document_id: DocumentId
+) -> Document:
+    """Return the document and where its ingestion stands."""
+    return Document.from_row(await _find(pool, caller, document_id))
+
+
+@patch("/{document_id:str}", opt=WRITE, responses=problems(404, 422), summary="Change a document")
+async def update_document(
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    document_id: DocumentId,
+    data: JSONBody[DocumentPatch],
+) -> Document:
+    """Change the title or the metadata; filters see new metadata at once."""
+    await _find_writable(pool, caller, document_id)
+    given_metadata = None if data.metadata is msgspec.UNSET else data.metadata
+    async with pool.acquire() as conn, conn.transaction():
+        changed = await documents.update_document(
+            conn,
+            caller.writable_spaces,
+            document_id,
+            title=None if data.title is msgspec.UNSET else storable(data.title),
+            set_metadata=data.metadata is not msgspec.UNSET,
+            metadata=checked_metadata(given_metadata),
+        )
+    if not changed:
+        raise not_found("document")
+    return Document.from_row(await _find(pool, caller, document_id))
+
+
+@delete("/{document_id:str}", opt=WRITE, responses=problems(404), summary="Delete a document")
+async def delete_document(
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    originals: NamedDependency[Originals],
+    document_id: DocumentId,
+) -> None:
+    """Remove the document from search at once, and its original for good."""
+    await _find_writable(pool, caller, document_id)
+    async with pool.acquire() as conn, conn.transaction():
+        key = await documents.delete_document(conn, caller.writable_spaces, document_id)
+        if key is None:
+            raise not_found("document")
+        await notify_document(conn, document_id)
+    # After the commit: a row without its bytes would be a loss, bytes without a row are only litter.
+    if key:
+        await originals.delete(key)
+
+
+@post(
+    "/{document_id:str}/retry",
+    status_code=202,
+    opt=WRITE,
+    responses=problems(404, 409),
+    summary="Try a failed document again",
+)
+async def retry_document(
+    caller: NamedDependency[Caller], pool: NamedDependency[Pool], document_id: DocumentId
+) -> Accepted:
+    """Queue a failed document again, from its original."""
+    await _find_writable(pool, caller, document_id)
+    async with pool.acquire() as conn, conn.transaction():
+        if not await ingestions.requeue(conn, caller.writable_spaces, document_id):
+            raise Problem(HTTPStatus.CONFLICT, "Only a failed document can be tried again.")
+        await jobs.enqueue_ingestion(conn, document_id)
+    return Accepted.from_row(await _find(pool, caller, document_id))
+
+
+@get(
+    "/{document_id:str}/content",
+    opt=READ,
+    responses=problems(404, 422),
+    media_type="application/octet-stream",
+    summary="Download the original",
+)
+async def get_content(
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    originals: NamedDependency[Originals],
+    document_id: DocumentId,
+) -> Stream:
+    """Return the bytes that were uploaded, as an attachment."""
+    async with pool.acquire() as conn:
+        original = await documents.find_original(conn, caller.spaces, document_id)
+    if original is None:
+        raise not_found("document")
+    # The first part is fetched here, so that a missing object is a problem reply and not a broken stream.
+    parts = originals.stream(original.storage_key)
+    first = await anext(parts, b"")
+
+    async def whole() -> Any:
+        yield first
+        async for part in parts:
+            yield part
+
+    return Stream(
+        whole(),
+        media_type=original.media_type,
+        headers={
+            "Content-Length": str(original.size_bytes),
+            "Content-Disposition": _attachment(original.filename or document_id),
+            # Somebody's HTML must never run as a page of ours.
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+def _attachment(filename: str) -> str:
+    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+@get(
+    "/{document_id:str}/text",
+    opt=READ,
+    responses=problems(404),
+    media_type="text/plain",
+    summary="Get the text",
+)
+async def get_text(
+    caller: NamedDependency[Caller], pool: NamedDependency[Pool], document_id: DocumentId
+) -> Response[str]:
+    """Return the extracted text that character spans count in; empty until the document is ready."""
+    async with pool.acquire() as conn:
+        text = await documents.find_text(conn, caller.spaces, document_id)
+    if text is None:
+        raise not_found("document")
+    return Response(text, media_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
+
+
+@get("/{document_id:str}/chunks", opt=READ, responses=problems(404), summary="List the chunks")
+async def list_chunks(
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    document_id: DocumentId,
+    limit: Limit = 50,
+    after: After = None,
+) -> Page[Chunk]:
+    """Return the document's chunks in the order of its text."""
+    position = decode_cursor(after, int)
+    if position is not None and not -1 <= position < 2**31:
+        raise Problem(HTTPStatus.BAD_REQUEST, "after: not a cursor of this list.")
+    await _find(pool, caller, document_id)
+    async with pool.acquire() as conn:
+        rows = await chunks.list_chunks(
+            conn,
+            caller.spaces,
+            document_id,
+            limit=limit + 1,
+            after_ordinal=-1 if position is None else position,
+        )
+    shown, more = rows[:limit], len(rows) > limit
+    return Page(
+        data=[Chunk.from_row(row) for row in shown],
+        has_more=more,
+        next_cursor=encode_cursor(shown[-1].ordinal) if more else None,
+    )
+
+
+@get(
+    "/{document_id:str}/events",
+    opt=READ,
+    responses=problems(404),
+    media_type="text/event-stream",
+    summary="Follow the ingestion",
+)
+async def follow_document(
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    document_events: NamedDependency[DocumentEvents],
+    document_id: DocumentId,
+) -> ServerSentEvent:
+    """Send `progress` events, then `ready`, `failed` or `deleted`, and end."""
+    await _find(pool, caller, document_id)
+    return ServerSentEvent(stream_progress(pool, document_events, caller.spaces, document_id))
+
+
+async def _find(pool: Pool, caller: Caller, document_id: str) -> DocumentRow:
+    async with pool.acquire() as conn:
+        row = await documents.find_document(conn, caller.spaces, document_id)
+    if row is None:
+        raise not_found("document")
+    return row
+
+
+async def _find_writable(pool: Pool, caller: Caller, document_id: str) -> None:
+    row = await _find(pool, caller, document_id)
+    if row.space_id not in caller.writable_spaces:
+        raise Problem(HTTPStatus.FORBIDDEN, "Viewers of a team may read its documents, not change them.")
+
+
+documents_router = Router(
+    "/v1/documents",
+    tags=["documents"],
+    route_handlers=[
+        upload_document,
+        list_documents,
+        get_document,
+        update_document,
+        delete_document,
+        retry_document,
+        get_content,
+        get_text,
+        list_chunks,
+        follow_document,
+    ],
+)

@@ -1,0 +1,125 @@
+"""Errors as RFC 9457 problem details: one place that turns what went wrong into a status and a sentence."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.plugins.problem_details import (
+    ProblemDetailsConfig,
+    ProblemDetailsException,
+    ProblemDetailsPlugin,
+)
+
+from db.errors import DatabaseError
+from db.outage import is_outage
+from ingest.errors import EmbeddingFailed, FileTooLarge, IngestError, UnsupportedFormat
+from search.errors import InvalidQuery, SearchError
+
+log = structlog.get_logger()
+
+
+class Problem(ProblemDetailsException):
+    """Raised by routes: a status, a sentence that says what to do, and fields that help a program."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(
+            detail=detail,
+            status_code=status.value,
+            title=status.phrase,
+            type_="about:blank",
+            headers=headers,
+            extra=extra,
+        )
+
+
+def unauthorized(detail: str) -> Problem:
+    return Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="docsearch"'})
+
+
+def not_found(what: str) -> Problem:
+    """Return 404 for what is absent and for what is somebody else's alike."""
+    return Problem(HTTPStatus.NOT_FOUND, f"There is no such {what}, or it is not yours.")
+
+
+def _from_http(exc: HTTPException) -> ProblemDetailsException:
+    status = HTTPStatus(exc.status_code)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _from_unexpected(exc)
+    detail = exc.detail or status.phrase
+    return Problem(status, detail, headers=dict(exc.headers or {}))
+
+
+def _from_validation(exc: ValidationException) -> ProblemDetailsException:
+    errors = exc.extra if isinstance(exc.extra, list) else []
+    parts = [_field_error(error) for error in errors if isinstance(error, dict)]
+    detail = "; ".join(parts) or "The request does not have the documented form."
+    return Problem(HTTPStatus.BAD_REQUEST, detail, errors=errors)
+
+
+def _field_error(error: dict[str, Any]) -> str:
+    name, message = error.get("key"), error.get("message", "is not valid")
+    return f"{name}: {message}" if name else str(message)
+
+
+def _from_ingest(exc: IngestError) -> ProblemDetailsException:
+    if isinstance(exc, FileTooLarge):
+        return Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, exc.detail, code=exc.code, max_bytes=exc.max_bytes
+        )
+    if isinstance(exc, UnsupportedFormat):
+        return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, exc.detail, code=exc.code)
+    if isinstance(exc, EmbeddingFailed):
+        return Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, exc.detail, headers={"Retry-After": "5"}, code=exc.code
+        )
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, exc.detail, code=exc.code)
+
+
+def _from_search(exc: SearchError) -> ProblemDetailsException:
+    if isinstance(exc, InvalidQuery):
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc))
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), headers={"Retry-After": "5"})
+
+
+def _from_outage(exc: Exception) -> ProblemDetailsException:
+    log.error("database_unavailable", reason=str(exc))
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The database does not answer. Try again in a moment.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def _from_unexpected(exc: Exception) -> ProblemDetailsException:
+    if is_outage(exc):
+        return _from_outage(exc)
+    # The log has the whole of it; the reply has nothing of our insides.
+    log.error("unexpected_error", exc_info=exc)
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side. The request id is in the log."
+    )
+
+
+def problem_details_plugin() -> ProblemDetailsPlugin:
+    """Return the plugin with every family of errors mapped once; subclasses follow."""
+    return ProblemDetailsPlugin(
+        ProblemDetailsConfig(
+            exception_to_problem_detail_map={
+                HTTPException: _from_http,
+                ValidationException: _from_validation,
+                IngestError: _from_ingest,
+                SearchError: _from_search,
+                DatabaseError: _from_outage,
+                Exception: _from_unexpected,
+            }
+        )
+    )
+
+
+def request_label(request: Request[Any, Any, Any]) -> str:
+    """Return method and route template, never the path: ids in paths would make every label unique."""
+    return f"{request.method} {request.scope.get('path_template', '')}"

@@ -1,0 +1,61 @@
+"""/healthz, /readyz, /metrics: for load balancers and monitoring, open to everybody, and telling nothing of anybody."""
+
+from http import HTTPStatus
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from db.errors import NotMigrated
+from db.ingestions import count_unfinished
+from db.migrate import require_head
+from db.pool import Pool
+from service.errors import Problem
+from service.metrics import POOL_IDLE, POOL_SIZE, REGISTRY, UNFINISHED
+from service.openapi import only_problems
+
+PUBLIC = {"public": True}
+
+
+class Health(msgspec.Struct, kw_only=True, frozen=True):
+    status: str
+
+
+@get("/healthz", opt=PUBLIC, tags=["health"], summary="Is the process alive?")
+async def healthz() -> Health:
+    """Answer without touching anything: a database that is away is no reason to restart this process."""
+    return Health(status="ok")
+
+
+@get("/readyz", opt=PUBLIC, tags=["health"], responses=only_problems(503), summary="Can it serve?")
+async def readyz(pool: NamedDependency[Pool]) -> Health:
+    """Answer 200 where the database answers and is migrated, 503 where not."""
+    try:
+        async with pool.acquire() as conn:
+            await require_head(conn)
+    except NotMigrated as exc:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), headers={"Retry-After": "5"}) from exc
+    return Health(status="ready")
+
+
+@get(
+    "/metrics",
+    opt=PUBLIC,
+    tags=["health"],
+    media_type="text/plain",
+    responses=only_problems(503),
+    summary="Prometheus metrics",
+)
+async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
+    """Return this process's counters, and the queue's length from the database."""
+    async with pool.acquire() as conn:
+        unfinished = await count_unfinished(conn)
+    for status in ("queued", "processing"):
+        UNFINISHED.labels(status).set(unfinished.get(status, 0))
+    POOL_SIZE.set(pool.get_size())
+    POOL_IDLE.set(pool.get_idle_size())
+    return Response(generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+health_routes = [healthz, readyz, metrics]

@@ -1,0 +1,39 @@
+"""Prometheus metrics: what an operator would ask of requests, ingestion, search and the queue."""
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+REQUESTS = Counter("docsearch_http_requests", "Requests by route and status.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "docsearch_http_request_seconds", "Time to answer, by route.", ["method", "route"]
+)
+DOCUMENTS_INGESTED = Counter("docsearch_documents_ingested", "Finished ingestions by outcome.", ["outcome"])
+CHUNKS_STORED = Counter("docsearch_chunks_stored", "Chunks stored.")
+INGEST_SECONDS = Histogram(
+    "docsearch_ingest_seconds",
+    "Time from a claimed document to its end.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
+)
+SEARCH_SECONDS = Histogram(
+    "docsearch_search_seconds",
+    "Time of a search by part.",
+    ["part"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+SEARCHES = Counter("docsearch_searches", "Searches by mode and plan.", ["mode", "plan"])
+UNFINISHED = Gauge("docsearch_documents_unfinished", "Documents queued or processing.", ["status"])
+POOL_IDLE = Gauge("docsearch_database_connections_idle", "Open connections that nobody uses.")
+POOL_SIZE = Gauge("docsearch_database_connections", "Open connections.")
+
+__all__ = [
+    "CHUNKS_STORED",
+    "DOCUMENTS_INGESTED",
+    "INGEST_SECONDS",
+    "POOL_IDLE",
+    "POOL_SIZE",
+    "REGISTRY",
+    "REQUESTS",
+    "REQUEST_SECONDS",
+    "SEARCHES",
+    "SEARCH_SECONDS",
+    "UNFINISHED",
+]

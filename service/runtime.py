@@ -1,0 +1,55 @@
+"""What API and worker both run on: opened once a process, closed in reverse."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from db.pool import Pool, open_pool
+from ingest.fetch import Fetcher
+from ingest.isolate import ParserPool
+from ingest.originals import Originals
+from ingest.pipeline import Ingestor
+from service.providers import EmbeddingProvider, open_embedder
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    settings: Settings
+    pool: Pool
+    originals: Originals
+    embedder: EmbeddingProvider
+
+
+@contextlib.asynccontextmanager
+async def open_runtime(settings: Settings, database_url: str) -> AsyncIterator[Runtime]:
+    """Open pool, object store and embedder on a migrated database."""
+    async with (
+        open_pool(
+            database_url,
+            size=settings.database_pool_size,
+            statement_cache_size=settings.database_statement_cache_size,
+        ) as pool,
+        open_embedder(settings) as embedder,
+    ):
+        originals = Originals.open(settings.storage_url, default_folder=settings.home / "originals")
+        yield Runtime(settings=settings, pool=pool, originals=originals, embedder=embedder)
+
+
+@contextlib.asynccontextmanager
+async def open_ingestor(runtime: Runtime) -> AsyncIterator[Ingestor]:
+    """Add the parser's subprocesses, which only who ingests needs."""
+    settings = runtime.settings
+    async with ParserPool(
+        min(2, settings.worker_concurrency),
+        timeout_s=settings.parse_timeout_s,
+        memory_mb=settings.parse_memory_mb,
+    ) as parser:
+        yield Ingestor(
+            pool=runtime.pool,
+            originals=runtime.originals,
+            parser=parser,
+            embedder=runtime.embedder,
+            fetcher=Fetcher(settings.allowed_networks),
+            max_file_bytes=settings.max_upload_bytes,
+        )

@@ -1,0 +1,88 @@
+"""The job face, wired: one PgQueuer on the pool, the handlers of the slices, and the upkeep of the search core."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+import structlog
+from pgqueuer import PgQueuer
+from pgqueuer.models import Job, Schedule
+
+from db.jobs import INGEST_DOCUMENT, requeue_orphans
+from ingest.pipeline import Ingestor
+from service.documents.jobs import run_ingestion
+from service.maintenance import compact_terms, maintain_vector_index, prune_idempotency_keys
+
+log = structlog.get_logger()
+
+# A dead worker's jobs are taken over after the heartbeat timeout, at a living one's next poll.
+_HEARTBEAT_TIMEOUT = timedelta(seconds=20)
+_POLL = timedelta(seconds=5)
+# PgQueuer looks again after this long while work is waiting but its slots are full; its own 0.1 s would hold
+# small documents to forty a second with four slots.
+_BUSY_POLL = timedelta(milliseconds=10)
+# In-flight documents get this long to finish on shutdown; a longer one starts over with the next worker.
+_GRACE_S = 10.0
+
+
+def build_queue(ingestor: Ingestor) -> PgQueuer:
+    """Register every handler and schedule; the queue is not running yet."""
+    queue = PgQueuer.from_asyncpg_pool(ingestor.pool)
+    queue.qm.min_dequeue_poll_interval = _BUSY_POLL
+
+    @queue.entrypoint(INGEST_DOCUMENT, on_failure="hold", accepts_context=False)
+    async def ingest(job: Job) -> None:
+        await run_ingestion(ingestor, job)
+
+    @queue.schedule("requeue_orphans", "*/5 * * * *")
+    async def orphans(_: Schedule) -> None:
+        await _requeue_orphans(ingestor)
+
+    @queue.schedule("compact_term_counts", "*/2 * * * *")
+    async def terms(_: Schedule) -> None:
+        await compact_terms(ingestor.pool)
+
+    @queue.schedule("maintain_vector_index", "*/10 * * * *")
+    async def vectors(_: Schedule) -> None:
+        await maintain_vector_index(ingestor.pool)
+
+    @queue.schedule("prune_idempotency_keys", "17 * * * *")
+    async def keys(_: Schedule) -> None:
+        await prune_idempotency_keys(ingestor.pool)
+
+    return queue
+
+
+async def run_worker(ingestor: Ingestor, *, concurrency: int, stop: asyncio.Event) -> None:
+    """Work until stop is set, then let what is in flight finish within the grace period."""
+    await _requeue_orphans(ingestor)
+    queue = build_queue(ingestor)
+    batch = max(1, concurrency // 2)
+    running = asyncio.create_task(
+        queue.run(
+            dequeue_timeout=_POLL,
+            batch_size=batch,
+            max_concurrent_tasks=max(2 * batch, concurrency),
+            heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        )
+    )
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    queue.shutdown.set()
+    try:
+        await asyncio.wait_for(running, timeout=_GRACE_S)
+    except TimeoutError:
+        log.warning("worker_stopped_midway", grace_s=_GRACE_S)
+    except asyncio.CancelledError:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        raise
+
+
+async def _requeue_orphans(ingestor: Ingestor) -> None:
+    async with ingestor.pool.acquire() as conn, conn.transaction():
+        found = await requeue_orphans(conn)
+    if found:
+        log.info("orphans_requeued", documents=found)
