@@ -52,7 +52,10 @@ async def main(data: Path, queries: int) -> None:
         async with serve_http(create_app(runtime), "127.0.0.1", port):
             url = f"http://127.0.0.1:{port}"
             bare = await _bare(runtime, space, texts)
-            rows = [bare, *[await _over_http(url, key, mode, texts) for mode in ("semantic", "lexical", "hybrid")]]
+            rows = [
+                bare,
+                *[await _over_http(url, key, mode, texts) for mode in ("semantic", "lexical", "hybrid")],
+            ]
     base = bare[1]
     print(f"commit {commit()}, {machine()}, {len(texts)} queries over {chunks} chunks of {data.name}\n")
     print(

@@ -34,7 +34,8 @@ async def check_server(conn: Conn) -> Health:
         )
     if not row["has_trgm"]:
         raise MissingExtension(
-            "pg_trgm", "The database server has no pg_trgm: install PostgreSQL's contrib package on the server."
+            "pg_trgm",
+            "The database server has no pg_trgm: install PostgreSQL's contrib package on the server.",
         )
     return Health(
         server_version=row["version"], vector_version=_check_vector(row["installed"], row["available"])

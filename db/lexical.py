@@ -72,8 +72,9 @@ class LexicalQuery:
     best_score: float
     """What a chunk of reference length scores that holds every word of the query once."""
 
-    def to_vector(self) -> SparseVector:
-        return SparseVector({term.term: term.idf for term in self.terms}, TERM_LIMIT)
+    def to_vector(self, steepness: float = 1.0) -> SparseVector:
+        """Return the weights that make BM25 of a chunk's; a steeper one lets rare words weigh more."""
+        return SparseVector({term.term: term.idf**steepness for term in self.terms}, TERM_LIMIT)
 
 
 def list_lookups(query: str) -> list[int]:

@@ -48,12 +48,16 @@ class Survey:
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """semantic is a cosine similarity, lexical a BM25 score; None where the leg does not know the chunk."""
+    """semantic is a cosine similarity, lexical a BM25 score; None where the leg does not know the chunk.
+
+    words is what the lexical leg ranks by: BM25, or a variant of it that suits fusion better.
+    """
 
     space_id: str
     chunk_id: UUID
     semantic: float | None
     lexical: float | None
+    words: float | None
     by_semantic: bool
     """Whether the semantic leg found it, not only scored it."""
 
@@ -152,7 +156,8 @@ _CANDIDATES = """
     -- What one leg found the other scores as well: it knows the chunk, only not among its first.
     SELECT found.space_id, found.chunk_id,
            -(e.embedding <#> $5) AS semantic,
-           NULLIF(-(c.term_weights <#> $8), 0) AS lexical,
+           NULLIF(-(c.term_weights <#> $10), 0) AS lexical,
+           NULLIF(-(c.term_weights <#> $8), 0) AS words,
            found.by_semantic
     FROM found
     JOIN chunk AS c ON c.space_id = found.space_id AND c.id = found.chunk_id
@@ -167,7 +172,7 @@ _EXACT = """
         ORDER BY embedding <#> $5, chunk_id
         LIMIT $6"""
 _APPROXIMATE = """
-        SELECT space_id, chunk_id FROM approximate_neighbours($1::text[], <document_ids>, $4, $5, $6, $10)"""
+        SELECT space_id, chunk_id FROM approximate_neighbours($1::text[], <document_ids>, $4, $5, $6, $11)"""
 _CANDIDATE_SEARCHES = {
     (filtered, approximate): _compose(
         _CANDIDATES.replace("<semantic>", _APPROXIMATE if approximate else _EXACT),
@@ -185,7 +190,8 @@ async def find_candidates(
     *,
     model: str,
     embedding: NDArray[np.float32] | None,
-    weights: SparseVector,
+    bm25: SparseVector,
+    ranking: SparseVector,
     terms: Sequence[int],
     depth: int,
     probes: int | None = None,
@@ -193,7 +199,7 @@ async def find_candidates(
     """Return the chunks that either leg finds, scored by both; a leg finds depth chunks at most.
 
     embedding, (1536,), is of this model; None leaves the semantic leg out. terms are those of the query that
-    bring a chunk before the lexical leg, weights are what scores it; without terms the leg is left out. probes
+    bring a chunk before the lexical leg, ranking is what it ranks by; without terms the leg is left out. probes
     asks for the approximate index; None compares every vector.
     """
     rows = await conn.fetch(
@@ -203,8 +209,9 @@ async def find_candidates(
         embedding,
         0 if embedding is None else depth,
         list(terms),
-        weights,
+        ranking,
         depth if terms else 0,
+        bm25,
         *([] if probes is None else [probes]),
     )
     return [Candidate(*row) for row in rows]

@@ -1,23 +1,25 @@
 """The approximate vector index and its upkeep: built when there is enough to train on, measured, replaced.
 
-An ivfflat index sorts vectors into lists around centres that it finds when it is built, and looks into `probes`
-of them. Trained on nothing it finds nothing, and when the data outgrows it, it finds less and less. So a rebuild
-makes a new index beside the old one without locking anybody out, measures how much of the exact answer it finds,
-takes as many probes as it needs, and only then takes the old one's name. Searches of small scopes compare every
-vector and need no index: below MIN_VECTORS one list, which is an index that waits, is the right one.
+An ivfflat index sorts vectors into lists around centres that it finds when it is built, and a search looks into
+`probes` of them. Trained on nothing it finds nothing, and as the data outgrows it, it finds less and less. So a
+rebuild makes a new index beside the old one without locking anybody out, gives it the old one's name, and sets
+the probes by how much of the exact answer it then finds. Searches of small scopes compare every vector and need
+no index: below MIN_VECTORS one list, an index that merely waits, is the right one.
 """
 
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
-import numpy as np
+from pgvector import Vector
 
 from db.pool import Conn
 from db.retrieval import EMBEDDING_INDEX
 
 NEXT_INDEX = "chunk_embedding_ivfflat_next"
+LAST_INDEX = "chunk_embedding_ivfflat_last"
 
 MIN_VECTORS = 10_000
 """Fewer are compared one by one in under 15 ms."""
@@ -28,8 +30,11 @@ GROWTH = 2.0
 RECALL_FLOOR = 0.95
 """Of the 10 nearest. Probes are set to reach it."""
 
-SAMPLES = 100
 NEAREST = 10
+MAX_SAMPLES = 100
+MIN_SAMPLES = 20
+COMPARISONS = 100_000_000
+"""What the exact answers of all samples together may take: about two minutes."""
 
 _LOCK_KEY = 0x1F_F1A7
 """Advisory: two maintenance jobs do not build at once."""
@@ -92,25 +97,147 @@ def choose_lists(vectors: int) -> int:
 
 
 async def rebuild(conn: Conn) -> Rebuilt | None:
-    """Build, measure and put in place a new index; None where another session is at it.
+    """Build a new index, put it in place and measure it; None where another session is at it.
 
-    Takes a connection of its own, outside a transaction and not behind a transaction-mode pooler, for minutes.
-    Searches and uploads go on; the names are swapped in an instant. Harmless to repeat: what an interrupted
-    build left is removed first.
+    Takes a session of its own for minutes: neither a transaction nor a pooler in transaction mode will do.
+    Searches and uploads go on meanwhile. Harmless to repeat: what an interrupted one left is removed first.
     """
     if not await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_KEY):
         return None
     try:
+        await _drop(conn, NEXT_INDEX, LAST_INDEX)
         vectors = await conn.fetchval("SELECT count(*) FROM chunk_embedding")
         lists = choose_lists(vectors)
-        await conn.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {NEXT_INDEX}")
+        await _build(conn, lists)
+        async with conn.transaction():
+            await _swap(conn)
+            # Too many until they are measured: rather slow than incomplete.
+            await _record(conn, lists=lists, probes=_safe_probes(lists), vectors=vectors, recall=None)
+        await _drop(conn, LAST_INDEX)
+        probes, recall = await choose_probes(conn, lists)
+        await _record(conn, lists=lists, probes=probes, vectors=vectors, recall=recall)
+    finally:
+        await conn.execute("SELECT pg_advisory_unlock($1)", _LOCK_KEY)
+    return Rebuilt(vectors=vectors, lists=lists, probes=probes, recall=recall)
+
+
+async def choose_probes(conn: Conn, lists: int) -> tuple[int, float]:
+    """Return the fewest probes that reach RECALL_FLOOR, of those tried, and the recall that they reach."""
+    samples = await _sample(conn)
+    exact = [await _nearest(conn, sample, probes=None) for sample in samples]
+    for probes in _ladder(lists):
+        recall = await _measure_recall(conn, samples, exact, probes)
+        if recall >= RECALL_FLOOR:
+            return probes, recall
+    return lists, recall
+
+
+def _ladder(lists: int) -> list[int]:
+    """Return 1, 2, 3, 4, 6, 8, 12, ... below lists, then lists, with which the index is exact."""
+    steps = sorted({2**power * part // 2 for power in range(1, 20) for part in (2, 3)} | {1})
+    return [*(step for step in steps if step < lists), lists]
+
+
+def _safe_probes(lists: int) -> int:
+    return min(lists, 2 * math.ceil(math.sqrt(lists)))
+
+
+async def _build(conn: Conn, lists: int) -> None:
+    # Session-wide, because CREATE INDEX CONCURRENTLY allows no transaction to be local to.
+    await conn.execute("SET maintenance_work_mem = '512MB'")
+    try:
         await conn.execute(
             f"CREATE INDEX CONCURRENTLY {NEXT_INDEX} ON chunk_embedding "
             f"USING ivfflat (embedding vector_cosine_ops) WITH (lists = {lists})"
         )
-        await _swap(conn)
-        probes, recall = await _choose_probes(conn, lists)
-        await _record(conn, lists, probes, vectors, recall)
     finally:
-        await conn.execute("SELECT pg_advisory_unlock($1)", _LOCK_KEY)
-    return Rebuilt(vectors=vectors, lists=lists, probes=probes, recall=recall)
+        await conn.execute("RESET maintenance_work_mem")
+
+
+async def _swap(conn: Conn) -> None:
+    await conn.execute(f"ALTER INDEX IF EXISTS {EMBEDDING_INDEX} RENAME TO {LAST_INDEX}")
+    await conn.execute(f"ALTER INDEX {NEXT_INDEX} RENAME TO {EMBEDDING_INDEX}")
+
+
+async def _drop(conn: Conn, *names: str) -> None:
+    for name in names:
+        await conn.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+async def _record(conn: Conn, *, lists: int, probes: int, vectors: int, recall: float | None) -> None:
+    await conn.execute(
+        """
+        INSERT INTO vector_index (index_name, lists, probes, rows_built, recall, built_at)
+        VALUES ($1, $2, $3, $4, $5, now())
+        ON CONFLICT (index_name) DO UPDATE SET lists = excluded.lists, probes = excluded.probes,
+            rows_built = excluded.rows_built, recall = excluded.recall, built_at = excluded.built_at
+        """,
+        EMBEDDING_INDEX,
+        lists,
+        probes,
+        vectors,
+        recall,
+    )
+
+
+class _Sample(msgspec.Struct, frozen=True):
+    chunk_id: UUID
+    model: str
+    embedding: Vector
+
+
+async def _sample(conn: Conn) -> list[_Sample]:
+    """Return stored vectors to search with: the best guess at what people ask."""
+    vectors = await conn.fetchval("SELECT count(*) FROM chunk_embedding")
+    wanted = max(MIN_SAMPLES, min(MAX_SAMPLES, COMPARISONS // max(1, vectors)))
+    # Pages are sampled, a page holds one vector; twice as many as wanted, because chance may bring fewer.
+    percent = min(100.0, 200.0 * wanted / max(1, vectors))
+    rows = await conn.fetch(
+        """
+        SELECT chunk_id, model, embedding FROM chunk_embedding TABLESAMPLE SYSTEM ($1) LIMIT $2
+        """,
+        percent,
+        wanted,
+    )
+    return [_Sample(*row) for row in rows]
+
+
+async def _measure_recall(
+    conn: Conn, samples: Sequence[_Sample], exact: Sequence[set[UUID]], probes: int
+) -> float:
+    """Return the share of the exact nearest that the index finds with so many probes; 1 for no samples."""
+    found = [await _nearest(conn, sample, probes=probes) for sample in samples]
+    total = sum(len(nearest) for nearest in exact)
+    return sum(len(a & b) for a, b in zip(found, exact, strict=True)) / total if total else 1.0
+
+
+async def _nearest(conn: Conn, sample: _Sample, *, probes: int | None) -> set[UUID]:
+    """Return the sample's nearest neighbours of its model without itself; by comparing all where probes is None.
+
+    Itself would be found by any index, and make it look better than it is.
+    """
+    async with conn.transaction():
+        await conn.execute(
+            """
+            SELECT set_config('enable_sort', $1, true), set_config('enable_seqscan', $1, true),
+                   set_config('enable_bitmapscan', $1, true), set_config('ivfflat.probes', $2, true),
+                   set_config('ivfflat.iterative_scan', 'off', true)
+            """,
+            "on" if probes is None else "off",
+            str(probes or 1),
+        )
+        rows = await conn.fetch(
+            """
+            SELECT chunk_id FROM chunk_embedding WHERE model = $1
+            ORDER BY (embedding <=> $2) + 0 LIMIT $3
+            """
+            if probes is None
+            else """
+            SELECT chunk_id FROM chunk_embedding WHERE model = $1
+            ORDER BY embedding <=> $2 LIMIT $3
+            """,
+            sample.model,
+            sample.embedding,
+            NEAREST + 1,
+        )
+    return {row["chunk_id"] for row in rows} - {sample.chunk_id}

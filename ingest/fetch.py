@@ -76,10 +76,14 @@ def check_url(url: str) -> None:
 async def _request(pool: httpcore.AsyncConnectionPool, url: str) -> AsyncIterator[httpcore.Response]:
     headers = [("User-Agent", "docsearch"), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
     try:
-        async with pool.stream("GET", _ascii(url), headers=headers, extensions={"timeout": _TIMEOUTS}) as response:
+        async with pool.stream(
+            "GET", _ascii(url), headers=headers, extensions={"timeout": _TIMEOUTS}
+        ) as response:
             yield response
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as exc:
-        raise FetchFailed(f"The address did not answer properly ({type(exc).__name__}).", retryable=True) from exc
+        raise FetchFailed(
+            f"The address did not answer properly ({type(exc).__name__}).", retryable=True
+        ) from exc
     except httpcore.UnsupportedProtocol as exc:
         raise FetchRefused("The address must be an http or https URL.") from exc
 
@@ -143,7 +147,9 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         refused = [address for address in addresses if not self.is_allowed(address)]
         if refused:
             # One private address among public ones is how a name is made to slip through.
-            raise FetchRefused(f"{host} is not a public address, and documents are fetched from public ones only.")
+            raise FetchRefused(
+                f"{host} is not a public address, and documents are fetched from public ones only."
+            )
         return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:

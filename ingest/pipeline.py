@@ -8,9 +8,12 @@ A step that fails leaves the document `failed` with the stage and the reason. Ru
 replaces what an earlier run left, and a finished or deleted document is not claimed again.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +32,8 @@ from ingest.receive import clean_filename, storage_key, store_file
 
 # Vectors between two progress reports: about half a second of the bundled model on two cores.
 EMBED_BATCH = 64
+# One in the making and one waiting, so that the embedder is never idle between two.
+SLICES_IN_FLIGHT = 2
 _REPORT_EVERY_S = 0.5
 
 
@@ -151,7 +156,9 @@ async def _original(ingestor: Ingestor, claim: ingestions.Claim) -> _Source | No
             max_bytes=ingestor.max_file_bytes,
         )
     async with ingestor.pool.acquire() as conn, conn.transaction():
-        if not await documents.insert_original(conn, claim.space_id, claim.document_id, store.to_original(file)):
+        if not await documents.insert_original(
+            conn, claim.space_id, claim.document_id, store.to_original(file)
+        ):
             await ingestor.originals.delete(file.storage_key)
             return None
     return _Source(file.storage_key, file.media_type, file.filename)
@@ -180,23 +187,49 @@ async def _embed(
             embeddings[i] = known[digest]
         else:
             missing.append(i)
-    for start in range(0, len(missing), EMBED_BATCH):
-        batch = missing[start : start + EMBED_BATCH]
-        texts = [embedding_text(title, chunks[i].headings, chunks[i].text) for i in batch]
-        vectors = await ingestor.embedder.embed_documents(texts)
-        if vectors.shape != (len(batch), EMBEDDING_WIDTH):
-            raise EmbeddingFailed(
-                f"The embedder returned {vectors.shape} for {len(batch)} texts of width {EMBEDDING_WIDTH}.",
-                retryable=True,
-            )
+    slices = [missing[start : start + EMBED_BATCH] for start in range(0, len(missing), EMBED_BATCH)]
+    done = 0
+    async for batch, vectors in _embed_slices(ingestor.embedder, slices, title, chunks):
         embeddings[batch] = vectors
-        await progress.move(0.1 + 0.85 * (start + len(batch)) / len(missing))
+        done += len(batch)
+        await progress.move(0.1 + 0.85 * done / len(missing))
     return embeddings
 
 
-async def _fail(
-    pool: Pool, claim: ingestions.Claim, exc: IngestError, max_attempts: int
-) -> Outcome:
+async def _embed_slices(
+    embedder: Embedder, slices: Sequence[list[int]], title: str, chunks: Sequence[Chunk]
+) -> AsyncIterator[tuple[list[int], Embeddings]]:
+    """Yield each slice of chunk numbers with its vectors; the next slice is asked for while one is being made."""
+    asked: deque[tuple[list[int], asyncio.Task[Embeddings]]] = deque()
+    waiting = iter(slices)
+    try:
+        while True:
+            for batch in islice(waiting, SLICES_IN_FLIGHT - len(asked)):
+                texts = [embedding_text(title, chunks[i].headings, chunks[i].text) for i in batch]
+                asked.append((batch, asyncio.create_task(_checked(embedder, texts))))
+            if not asked:
+                return
+            batch, task = asked[0]
+            vectors = await task
+            asked.popleft()
+            yield batch, vectors
+    finally:
+        for _, task in asked:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in asked), return_exceptions=True)
+
+
+async def _checked(embedder: Embedder, texts: Sequence[str]) -> Embeddings:
+    vectors = await embedder.embed_documents(texts)
+    if vectors.shape != (len(texts), EMBEDDING_WIDTH):
+        raise EmbeddingFailed(
+            f"The embedder returned {vectors.shape} for {len(texts)} texts of width {EMBEDDING_WIDTH}.",
+            retryable=True,
+        )
+    return vectors
+
+
+async def _fail(pool: Pool, claim: ingestions.Claim, exc: IngestError, max_attempts: int) -> Outcome:
     retrying = exc.retryable and claim.attempts < max_attempts
     async with pool.acquire() as conn:
         await ingestions.mark_failed(

@@ -40,7 +40,8 @@ class Service:
 
     def new_user(self, email: str, scopes: tuple[str, ...] = ("admin",)) -> str:
         """Make another person and return a key of theirs."""
-        return self.call(_new_user(self._runtime, email, scopes))
+        key: str = self.call(_new_user(self._runtime, email, scopes))
+        return key
 
     def call(self, coroutine: Any) -> Any:
         """Run a coroutine in the service's own loop, where its pool lives."""

@@ -18,7 +18,9 @@ class _Pages(BaseHTTPRequestHandler):
         if self.path == "/page.html":
             self._answer(200, b"<p>Hello</p>", {"Content-Type": "text/html"})
         elif self.path == "/named":
-            self._answer(200, b"%PDF-1.4", {"Content-Disposition": "attachment; filename*=UTF-8''r%C3%A9sum%C3%A9.pdf"})
+            self._answer(
+                200, b"%PDF-1.4", {"Content-Disposition": "attachment; filename*=UTF-8''r%C3%A9sum%C3%A9.pdf"}
+            )
         elif self.path == "/moved":
             self._answer(302, b"", {"Location": "/page.html"})
         elif self.path == "/inside":

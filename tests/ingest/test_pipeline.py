@@ -36,8 +36,10 @@ class RecordingEmbedder:
         self.asked: list[str] = []
         self.failures: list[EmbeddingFailed] = []
         self.meanwhile: asyncio.Event | None = None
+        self.reached = asyncio.Event()
 
     async def embed_documents(self, texts: Sequence[str]) -> Embeddings:
+        self.reached.set()
         if self.failures:
             raise self.failures.pop(0)
         if self.meanwhile is not None:
@@ -115,7 +117,7 @@ async def test_two_workers_at_once_leave_one_set_of_chunks(ingestor: Ingestor) -
     space, document_id = await given_text(ingestor, TEXT)
     embedder_of(ingestor).meanwhile = gate = asyncio.Event()
     both = [asyncio.create_task(ingest_document(ingestor, document_id)) for _ in range(2)]
-    await asyncio.sleep(0)
+    await embedder_of(ingestor).reached.wait()
     gate.set()
     outcomes = [outcome for outcome in await asyncio.gather(*both) if outcome is not None]
     async with ingestor.pool.acquire() as conn:
@@ -170,8 +172,7 @@ async def test_a_document_deleted_meanwhile_leaves_nothing(ingestor: Ingestor) -
     space, document_id = await given_text(ingestor, TEXT)
     embedder_of(ingestor).meanwhile = gate = asyncio.Event()
     task = asyncio.create_task(ingest_document(ingestor, document_id))
-    while (await status_of(ingestor.pool, space, document_id)).status == "queued":
-        await asyncio.sleep(0)
+    await embedder_of(ingestor).reached.wait()
     async with ingestor.pool.acquire() as conn:
         await documents.delete_document(conn, [space], document_id)
     gate.set()

@@ -28,7 +28,9 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def serving(
+    home: Path, *arguments: str, **variables: str
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Start serve on a free port and yield it with what it says of itself once it answers; Ctrl-C at the end."""
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", *arguments],
@@ -82,7 +84,12 @@ def test_first_start_second_start_and_a_clean_end(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with serving(home) as (process, said):
         # The printed curl and search lines work as printed.
-        curl = next(line for line in said["text"].splitlines() if "curl" in line).strip().removeprefix("Try").strip()
+        curl = (
+            next(line for line in said["text"].splitlines() if "curl" in line)
+            .strip()
+            .removeprefix("Try")
+            .strip()
+        )
         answer = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True)
         assert json.loads(answer.stdout)["hits"]
         search = next(line for line in said["text"].splitlines() if " search " in line).strip()
@@ -122,17 +129,19 @@ def test_first_start_second_start_and_a_clean_end(tmp_path: Path) -> None:
 
 
 def test_a_stop_does_not_wait_for_open_event_streams(tmp_path: Path, database_url: str) -> None:
-    with serving(tmp_path, "--no-worker", DATABASE_URL=database_url) as (process, said):
-        with client_of(said) as client:
-            location = client.post("/v1/documents", json={"title": "t", "content": "waits"}).headers["location"]
-            with client.stream("GET", location + "/events") as stream:
-                lines = stream.iter_lines()
-                assert next(lines).startswith("event: progress")
-                started = time.monotonic()
-                process.send_signal(signal.SIGINT)
-                assert process.wait(30) == 0
-                # Shutting down takes a moment; an open stream must not add its own idle time of 15 s.
-                assert time.monotonic() - started < 12
+    with (
+        serving(tmp_path, "--no-worker", DATABASE_URL=database_url) as (process, said),
+        client_of(said) as client,
+    ):
+        location = client.post("/v1/documents", json={"title": "t", "content": "waits"}).headers["location"]
+        with client.stream("GET", location + "/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("event: progress")
+            started = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+            # Shutting down takes a moment; an open stream must not add its own idle time of 15 s.
+            assert time.monotonic() - started < 12
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
@@ -172,17 +181,18 @@ def test_a_home_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_worker_apart_ingests_what_an_api_without_one_took(tmp_path: Path, database_url: str) -> None:
-    with serving(tmp_path, "--no-worker", DATABASE_URL=database_url) as (_, said):
-        with client_of(said) as client:
-            location = client.post("/v1/documents", json={"title": "t", "content": "apart"}).headers["location"]
-            assert client.get(location).json()["status"] == "queued"
-            worker = subprocess.Popen(
-                [*COMMAND, "worker"], env=environment(tmp_path, DATABASE_URL=database_url), start_new_session=True
-            )
-            try:
-                with client.stream("GET", location + "/events") as stream:
-                    kinds = [line for line in stream.iter_lines() if line.startswith("event: ")]
-                assert kinds[-1] == "event: ready"
-            finally:
-                worker.send_signal(signal.SIGINT)
-                assert worker.wait(60) == 0
+    with serving(tmp_path, "--no-worker", DATABASE_URL=database_url) as (_, said), client_of(said) as client:
+        location = client.post("/v1/documents", json={"title": "t", "content": "apart"}).headers["location"]
+        assert client.get(location).json()["status"] == "queued"
+        worker = subprocess.Popen(
+            [*COMMAND, "worker"],
+            env=environment(tmp_path, DATABASE_URL=database_url),
+            start_new_session=True,
+        )
+        try:
+            with client.stream("GET", location + "/events") as stream:
+                kinds = [line for line in stream.iter_lines() if line.startswith("event: ")]
+            assert kinds[-1] == "event: ready"
+        finally:
+            worker.send_signal(signal.SIGINT)
+            assert worker.wait(60) == 0

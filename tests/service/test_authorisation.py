@@ -29,7 +29,7 @@ BODIES = {
 }
 
 
-def _send(server: Service, key: str | None, route: tuple[str, str], document_id: str):  # type: ignore[no-untyped-def]
+def _send(server: Service, key: str | None, route: tuple[str, str], document_id: str):
     method, path = route
     with server.client(key) as client:
         return client.request(method, path.replace("{document_id}", document_id), json=BODIES.get(route))

@@ -18,8 +18,7 @@ def test_metrics_count_requests_by_route_and_ingestions(server: Service) -> None
         client.post("/v1/search", json={"query": "find"})
         text = client.get("/metrics").text
     assert (
-        'docsearch_http_requests_total{method="GET",route="/v1/documents/{document_id}",status="200"}'
-        in text
+        'docsearch_http_requests_total{method="GET",route="/v1/documents/{document_id}",status="200"}' in text
     )
     assert 'docsearch_documents_ingested_total{outcome="ready"}' in text
     assert 'docsearch_documents_unfinished{status="queued"} 0.0' in text

@@ -229,7 +229,7 @@ def test_metadata_and_title_can_be_changed(server: Service) -> None:
 
 
 def test_an_interrupted_upload_leaves_nothing(server: Service) -> None:
-    def parts():  # type: ignore[no-untyped-def]
+    def parts():
         yield (
             b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n' + b"word " * 5000
         )
