@@ -31,7 +31,6 @@ class Instant:
         self._real = real
         self.model = "instant"
         self.window_tokens = real.window_tokens
-        self.tokenizer = real.tokenizer
         self.tokenizer_spec = real.tokenizer_spec
 
     async def embed_documents(self, texts: Sequence[str]) -> Embeddings:

@@ -114,9 +114,15 @@ async def embeddings_by_hash(
     """Return the vectors the space already holds for these content hashes, so they need not be made again."""
     rows = await conn.fetch(
         """
-        SELECT DISTINCT ON (c.content_hash) c.content_hash, e.embedding
-        FROM chunk c JOIN chunk_embedding e ON e.space_id = c.space_id AND e.chunk_id = c.id
-        WHERE c.space_id = $1 AND c.content_hash = ANY($3::bytea[]) AND e.model = $2
+        SELECT wanted.content_hash, known.embedding
+        FROM unnest($3::bytea[]) AS wanted (content_hash)
+        -- One at a time, by index: right whether the space is empty or holds millions, statistics or none.
+        CROSS JOIN LATERAL (
+            SELECT e.embedding FROM chunk c
+            JOIN chunk_embedding e ON e.space_id = c.space_id AND e.chunk_id = c.id AND e.model = $2
+            WHERE c.space_id = $1 AND c.content_hash = wanted.content_hash
+            LIMIT 1
+        ) AS known
         """,
         space_id,
         model,

@@ -223,7 +223,7 @@ class EmbeddedPostgres:
             "unix_socket_permissions": "0700",
             "timezone": "UTC",
             "log_timezone": "UTC",
-            **({"wal_compression": "lz4"} if has_lz4 else {}),
+            **({"wal_compression": "lz4", "default_toast_compression": "lz4"} if has_lz4 else {}),
         }
 
     def _configure(self, settings: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from pgvector import SparseVector
 
-from db.analyzer import TERM_LIMIT, count_surfaces, hash_term, hash_terms, read_tokens
+from db.analyzer import TERM_LIMIT, count_surfaces, find_surfaces, hash_mark, hash_terms
 from db.languages import ENGLISH, LATIN_LANGUAGES, count_stop_words, guess_language
 from db.pool import Conn
 
@@ -32,7 +32,7 @@ nothing."""
 CHUNK_COUNT = 0
 """The term that counts the chunks themselves."""
 
-LANGUAGE_MARKS = {language: hash_term(f"\0language:{language}") for language in LATIN_LANGUAGES}
+LANGUAGE_MARKS = {language: hash_mark(f"language:{language}") for language in LATIN_LANGUAGES}
 PRESENT_SHARE = 0.005
 """Of the chunks. A rarer language is not assumed of a query: a table of names may pass for anything."""
 
@@ -71,6 +71,13 @@ class LexicalQuery:
     terms: tuple[WeightedTerm, ...]
     best_score: float
     """What a chunk of reference length scores that holds every word of the query once."""
+    languages: tuple[str, ...]
+    """What the query was read in."""
+    sought: frozenset[int]
+    """Every term that the query has in those languages, be it in the corpus or not."""
+
+    def asks_for(self, surface: str) -> bool:
+        return any(not self.sought.isdisjoint(hash_terms(surface, language)) for language in self.languages)
 
     def to_vector(self, steepness: float = 1.0) -> SparseVector:
         """Return the weights that make BM25 of a chunk's; a steeper one lets rare words weigh more."""
@@ -102,7 +109,12 @@ def weigh_query(query: str, chunks_with: Mapping[int, int]) -> LexicalQuery:
             for term in variants:
                 weights[term] = max(idf, weights.get(term, 0.0))
     terms = (WeightedTerm(term, idf, chunks_with.get(term, 0)) for term, idf in weights.items())
-    return LexicalQuery(tuple(term for term in terms if term.chunks > 0), best_score)
+    return LexicalQuery(
+        tuple(term for term in terms if term.chunks > 0),
+        best_score,
+        languages=tuple(languages),
+        sought=frozenset(weights),
+    )
 
 
 def choose_languages(surfaces: Iterable[str], chunks_with: Mapping[int, int]) -> list[str]:
@@ -116,14 +128,11 @@ def choose_languages(surfaces: Iterable[str], chunks_with: Mapping[int, int]) ->
     return [name for name in present if hits[name] == most] or [ENGLISH]
 
 
-def match_spans(text: str, query: str) -> list[tuple[int, int]]:
+def match_spans(text: str, query: LexicalQuery) -> list[tuple[int, int]]:
     """Return [start, end) of the words that text shares with the query, in code points, touching ones joined."""
-    sought = _all_terms(count_surfaces(query))
-    language = _guess_language(count_surfaces(text))
+    wanted = {surface for surface in count_surfaces(text) if query.asks_for(surface)}
     spans: list[tuple[int, int]] = []
-    for token in read_tokens(text):
-        if sought.isdisjoint(hash_terms(token.surface, language)):
-            continue
+    for token in find_surfaces(text, wanted) if wanted else ():
         if spans and token.char_start <= spans[-1][1]:
             spans[-1] = (spans[-1][0], token.char_end)
         else:
@@ -137,12 +146,6 @@ def _casefold(surfaces: Iterable[str]) -> set[str]:
 
 def _guess_language(surfaces: Iterable[str]) -> str:
     return guess_language(_casefold(surfaces))
-
-
-def _all_terms(surfaces: Iterable[str]) -> frozenset[int]:
-    return frozenset(
-        term for surface in surfaces for language in LATIN_LANGUAGES for term in hash_terms(surface, language)
-    )
 
 
 def _variants(surface: str, languages: Sequence[str]) -> list[tuple[int, ...]]:

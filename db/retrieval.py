@@ -163,6 +163,7 @@ _CANDIDATES = """
     JOIN chunk AS c ON c.space_id = found.space_id AND c.id = found.chunk_id
     LEFT JOIN chunk_embedding AS e
         ON e.space_id = found.space_id AND e.chunk_id = found.chunk_id AND e.model = $4
+    ORDER BY found.chunk_id
     """
 # Of unit vectors the inner product is the cosine, at a third of the work; and the index, being one of cosine
 # distances, is no plan for it: every vector of the scope is compared.
@@ -196,7 +197,7 @@ async def find_candidates(
     depth: int,
     probes: int | None = None,
 ) -> list[Candidate]:
-    """Return the chunks that either leg finds, scored by both; a leg finds depth chunks at most.
+    """Return the chunks that either leg finds, by id, scored by both; a leg finds depth chunks at most.
 
     embedding, (1536,), is of this model; None leaves the semantic leg out. terms are those of the query that
     bring a chunk before the lexical leg, ranking is what it ranks by; without terms the leg is left out. probes
@@ -226,7 +227,9 @@ async def cite_chunks(
     embedding: NDArray[np.float32] | None,
     feedback: Sequence[float],
 ) -> list[CitedChunk]:
-    """Return what is to be cited of these chunks, in any order, less those that are gone by now.
+    """Return what is to be cited of these chunks, less those that are gone by now.
+
+    They come in the order in which they were written, so that of two equal texts the first is the original.
 
     Their similarity is to embedding + sum of feedback[i] * vector of chunks[i]: feedback may be shorter than
     chunks. Nothing has to be fetched for it: the vectors stay in the database.
@@ -252,6 +255,7 @@ async def cite_chunks(
         JOIN "Document" AS d ON d."spaceId" = c.space_id AND d."id" = c.document_id
         LEFT JOIN chunk_embedding AS e
             ON e.space_id = c.space_id AND e.chunk_id = c.id AND e.model = $4
+        ORDER BY d."createdAt", d."id", c.ordinal
         """,
         list(spaces),
         [chunk.space_id for chunk in chunks],

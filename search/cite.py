@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from db.lexical import match_spans
+from db.lexical import LexicalQuery, match_spans
 from db.retrieval import CitedChunk
 from search.fuse import Legs, Ranked
 
@@ -38,7 +38,7 @@ class Hit:
     metadata: Mapping[str, object]
 
 
-def cite(ranked: Ranked, chunk: CitedChunk, legs: Legs, query: str) -> Hit:
+def cite(ranked: Ranked, chunk: CitedChunk, legs: Legs, words: LexicalQuery) -> Hit:
     semantic = ranked.candidate.semantic
     return Hit(
         chunk_id=chunk.chunk_id,
@@ -54,6 +54,6 @@ def cite(ranked: Ranked, chunk: CitedChunk, legs: Legs, query: str) -> Hit:
         scores=LegScores(
             None if semantic is None else min(1.0, max(0.0, semantic)), ranked.candidate.lexical
         ),
-        highlights=match_spans(chunk.text, query),
+        highlights=match_spans(chunk.text, words),
         metadata=chunk.metadata if isinstance(chunk.metadata, Mapping) else {},
     )

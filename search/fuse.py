@@ -62,9 +62,12 @@ def weigh_legs(candidates: Sequence[Candidate], *, lexical_ceiling: float, seman
 
 
 def fuse(hits: Sequence[Ranked], legs: Legs) -> list[Ranked]:
-    """Return the hits with their fused scores, best first. A leg that does not know a chunk adds nothing to it."""
+    """Return the hits with their fused scores, best first; equal ones stay in the order they came in.
+
+    A leg that does not know a chunk adds nothing to it.
+    """
     fused = [replace(hit, fused=_combine(hit, legs)) for hit in hits]
-    return sorted(fused, key=lambda hit: (-hit.fused, hit.candidate.chunk_id))
+    return sorted(fused, key=lambda hit: -hit.fused)
 
 
 def _combine(hit: Ranked, legs: Legs) -> float:

@@ -57,11 +57,13 @@ async def search(
     started = time.perf_counter()
     query = read_request(request, spaces)
     (embedding, embed_ms), survey = await asyncio.gather(_embed(embedder, query), _survey(pool, query))
-    words = weigh_query(query.text if query.mode is not Mode.SEMANTIC else "", survey.chunks_with)
+    words = weigh_query(query.text, survey.chunks_with)
     retrieving = time.perf_counter()
     found = await retrieve(pool, query, model=embedder.model, embedding=embedding, words=words, survey=survey)
+    # A query without a word, of emoji or of small words alone, asks the lexical leg nothing: it has no say.
+    mode = Mode.SEMANTIC if query.mode is Mode.HYBRID and not words.sought else query.mode
     legs = weigh_legs(
-        found.candidates, lexical_ceiling=words.best_score, semantic_weight=_SEMANTIC_WEIGHTS[query.mode]
+        found.candidates, lexical_ceiling=words.best_score, semantic_weight=_SEMANTIC_WEIGHTS[mode]
     )
     hits = fuse([Ranked(candidate, candidate.semantic) for candidate in found.candidates], legs)
     hits = hits[: query.top_k + (RERANK_MARGIN if query.mode is Mode.HYBRID else 0)]
@@ -77,13 +79,13 @@ async def search(
     retrieve_ms = _ms_since(retrieving)
     chunks = {chunk.chunk_id: chunk for chunk in cited}
     hits = rerank(hits, {chunk.chunk_id: chunk.similarity for chunk in cited}, legs)[: query.top_k]
-    shown = [cite(hit, chunks[hit.candidate.chunk_id], legs, query.text) for hit in hits]
+    shown = [cite(hit, chunks[hit.candidate.chunk_id], legs, words) for hit in hits]
     return SearchResult(
         query=request.query,
         mode=query.mode,
         plan=found.plan,
         took_ms=Took(embed=embed_ms, retrieve=retrieve_ms, total=_ms_since(started)),
-        hits=[hit for hit in shown if hit.score > 0 and hit.score >= query.min_score],
+        hits=[hit for hit in shown if hit.score >= query.min_score],
     )
 
 

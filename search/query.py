@@ -21,7 +21,7 @@ MAX_TOP_K = 1_000
 
 EMBEDDING_WIDTH = 1536
 
-# Control and format characters, unassigned ones and lone surrogates; tabs and line ends are spaces anyway.
+# Control characters, lone surrogates and non-characters; tabs and line ends are spaces anyway.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
@@ -74,8 +74,8 @@ def read_request(request: SearchRequest, spaces: tuple[str, ...]) -> Query:
         raise InvalidQuery(f"top_k is {request.top_k}: it goes from 1 to {MAX_TOP_K}.")
     if not 0 <= request.min_score <= 1:
         raise InvalidQuery(f"min_score is {request.min_score}: it goes from 0 to 1.")
-    if any("\0" in document_id for document_id in request.document_ids or ()):
-        raise InvalidQuery("A document id holds no NUL characters.")
+    if any(_UNPRINTABLE.search(document_id) for document_id in request.document_ids or ()):
+        raise InvalidQuery("A document id holds no control characters.")
     scope = Scope(spaces, document_ids=request.document_ids, filter=_compile(request.filters))
     return Query(text, scope, request.top_k, request.mode, request.min_score)
 

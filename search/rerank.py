@@ -28,10 +28,11 @@ def weigh_feedback(hits: Sequence[Ranked]) -> list[float]:
 
 
 def rerank(hits: Sequence[Ranked], moved: Mapping[UUID, float | None], legs: Legs) -> list[Ranked]:
-    """Return the hits that moved knows, fused anew with their similarity to the moved query, best first."""
-    kept = [
-        replace(hit, similarity=moved[hit.candidate.chunk_id])
-        for hit in hits
-        if hit.candidate.chunk_id in moved
-    ]
-    return fuse(kept, legs)
+    """Return the hits that moved knows, fused anew with their similarity to the moved query, best first.
+
+    Of equal hits the one comes first that does so in moved.
+    """
+    by_chunk = {hit.candidate.chunk_id: hit for hit in hits}
+    return fuse(
+        [replace(by_chunk[chunk], similarity=similarity) for chunk, similarity in moved.items()], legs
+    )

@@ -62,7 +62,7 @@ async def retrieve(
             embedding=embedding,
             bm25=words.to_vector(),
             ranking=words.to_vector(1.0 if query.mode is Mode.LEXICAL else FUSION_STEEPNESS),
-            terms=choose_terms(words),
+            terms=[] if query.mode is Mode.SEMANTIC else choose_terms(words),
             depth=depth,
         )
         if embedding is not None and survey.probes is not None and survey.chunks > EXACT_CHUNKS:

@@ -176,8 +176,9 @@ def _progress() -> Iterator[StartTask]:
 def _print_table(report: Report) -> None:
     from rich.table import Table
 
-    title = f"{report.data}: {report.documents} documents, {report.queries} queries"
-    table = Table(title=title, title_justify="left")
+    console = stdout_console()
+    console.print(f"{report.data}: {report.documents} documents, {report.queries} queries")
+    table = Table()
     table.add_column("mode")
     for column in ("nDCG@10", "recall@100", "MRR@10", "p50", "p95"):
         table.add_column(column, justify="right")
@@ -190,4 +191,4 @@ def _print_table(report: Report) -> None:
             f"{quality.p50_ms:.1f} ms",
             f"{quality.p95_ms:.1f} ms",
         )
-    stdout_console().print(table)
+    console.print(table)

@@ -226,7 +226,7 @@ def _print_summary(outcomes: Sequence["Outcome"]) -> None:
 
     console = stdout_console()
     counts: Counter[str] = Counter(outcome.status for outcome in outcomes)
-    table = Table(title="Summary", title_justify="left", show_header=False)
+    table = Table(show_header=False)
     table.add_column("status")
     table.add_column("files", justify="right")
     for status, style in _STYLES.items():

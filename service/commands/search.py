@@ -164,8 +164,9 @@ def _print_hit(console: "Console", rank: int, hit: "Hit") -> None:
     if console.is_terminal:
         console.print(Padding(text, (0, 0, 1, 3)))
     else:
-        # Into a file or a pipe goes the text as it is, in its own lines.
-        console.print(text, soft_wrap=True)
+        # Into a file or a pipe go the text's own lines, indented so that none passes for a hit of its own.
+        for line in text.split("\n", allow_blank=True):
+            console.print(Text("   ") + line if line else line, soft_wrap=True)
         console.print()
 
 

@@ -133,13 +133,14 @@ def test_a_chunk_is_found_by_its_own_words(text: str) -> None:
     ],
 )
 def test_highlights_mark_the_words_of_the_query(text: str, query: str, marked: list[str]) -> None:
-    assert [text[start:end] for start, end in match_spans(text, query)] == marked
+    words = weigh_query(query, counts(10))
+    assert [text[start:end] for start, end in match_spans(text, words)] == marked
 
 
 @given(TEXT, TEXT)
 def test_highlights_are_in_order_and_apart(text: str, query: str) -> None:
     ends = 0
-    for start, end in match_spans(text, query):
+    for start, end in match_spans(text, weigh_query(query, counts(10))):
         assert ends <= start < end <= len(text)
         ends = end + 1
 

@@ -39,17 +39,28 @@ def answer(*hits: dict[str, Any]) -> bytes:
 
 
 def test_passages_are_ranked_and_cited(fake: FakeDocsearch, run: Run) -> None:
-    fake.reply = answer(hit(), hit(title="Notes", page_start=None, page_end=None, headings=[], score=0.5))
+    fake.reply = answer(
+        hit(),
+        hit(
+            text="Deleted documents are kept for 30 days.\n1. Not a hit of its own.",
+            title="Notes",
+            page_start=None,
+            page_end=None,
+            headings=[],
+            score=0.5,
+        ),
+    )
     result = run("search", "how long?")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "1. Handbook  0.873",
         "   p. 3 · [120–159] · Administration › Retention · d1",
-        "Deleted documents are kept for 30 days.",
+        "   Deleted documents are kept for 30 days.",
         "",
         "2. Notes  0.500",
         "   [120–159] · d1",
-        "Deleted documents are kept for 30 days.",
+        "   Deleted documents are kept for 30 days.",
+        "   1. Not a hit of its own.",
         "",
         "2 passages, hybrid, 10 ms",
     ]
