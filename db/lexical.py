@@ -76,9 +76,6 @@ class LexicalQuery:
     sought: frozenset[int]
     """Every term that the query has in those languages, be it in the corpus or not."""
 
-    def asks_for(self, surface: str) -> bool:
-        return any(not self.sought.isdisjoint(hash_terms(surface, language)) for language in self.languages)
-
     def to_vector(self, steepness: float = 1.0) -> SparseVector:
         """Return the weights that make BM25 of a chunk's; a steeper one lets rare words weigh more."""
         return SparseVector({term.term: term.idf**steepness for term in self.terms}, TERM_LIMIT)
@@ -130,7 +127,12 @@ def choose_languages(surfaces: Iterable[str], chunks_with: Mapping[int, int]) ->
 
 def match_spans(text: str, query: LexicalQuery) -> list[tuple[int, int]]:
     """Return [start, end) of the words that text shares with the query, in code points, touching ones joined."""
-    wanted = {surface for surface in count_surfaces(text) if query.asks_for(surface)}
+    wanted = {
+        surface
+        for surface in count_surfaces(text)
+        for language in query.languages
+        if not query.sought.isdisjoint(hash_terms(surface, language))
+    }
     spans: list[tuple[int, int]] = []
     for token in find_surfaces(text, wanted) if wanted else ():
         if spans and token.char_start <= spans[-1][1]:

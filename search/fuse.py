@@ -7,7 +7,7 @@ divided by its best: where the best is poor the model has little to say about th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from db.retrieval import Candidate
 
@@ -66,7 +66,7 @@ def fuse(hits: Sequence[Ranked], legs: Legs) -> list[Ranked]:
 
     A leg that does not know a chunk adds nothing to it.
     """
-    fused = [replace(hit, fused=_combine(hit, legs)) for hit in hits]
+    fused = [Ranked(hit.candidate, hit.similarity, _combine(hit, legs)) for hit in hits]
     return sorted(fused, key=lambda hit: -hit.fused)
 
 

@@ -234,6 +234,7 @@ async def test_plans_use_the_indexes(conn: Conn) -> None:
         query.to_vector(),
     )
     assert "Bitmap Index Scan on chunk_terms_idx" in legs
+    assert "BitmapAnd" not in legs
     assert EMBEDDING_INDEX not in legs
 
 

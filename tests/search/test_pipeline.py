@@ -6,7 +6,7 @@ import pytest
 
 from db import vector_index
 from db.filters import Eq, Gt
-from db.pool import Pool
+from db.pool import Pool, open_pool
 from search import retrieve
 from search.pipeline import SearchResult, search
 from search.query import Mode, SearchRequest
@@ -159,3 +159,13 @@ async def test_an_index_that_finds_too_little_is_not_relied_on(
     )
     assert result.plan == "exact"
     assert len(result.hits) == len(PASSAGES)
+
+
+async def test_a_pooler_in_transaction_mode_is_no_obstacle(
+    office: Pool, minilm: MiniLMEmbedder, database_url: str
+) -> None:
+    """Nothing is prepared and nothing of the session is counted on, so any connection may serve any statement."""
+    request = SearchRequest(query="honey bees")
+    expected = await search(office, minilm, request, (SPACE,))
+    async with open_pool(database_url, size=2, statement_cache_size=0) as pooled:
+        assert documents(await search(pooled, minilm, request, (SPACE,))) == documents(expected)

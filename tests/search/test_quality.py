@@ -34,7 +34,7 @@ async def test_hybrid_finds_what_both_legs_find(office: Pool, minilm: MiniLMEmbe
     assert ndcg[Mode.HYBRID] >= 0.93
     assert ndcg[Mode.HYBRID] >= max(ndcg[Mode.LEXICAL], ndcg[Mode.SEMANTIC])
     assert found[Mode.HYBRID].recall_at_100 == 1.0
-    assert found[Mode.HYBRID].mrr_at_10 >= 0.93
+    assert found[Mode.HYBRID].mrr_at_10 >= 0.91
     assert all(0 < quality.p50_ms <= quality.p95_ms for quality in found.values())
 
 
