@@ -5,12 +5,14 @@ python -m benchmarks.ingest [--data ../shared/bench/scifact] [--documents 1000] 
 
 import argparse
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
 from benchmarks.workbench import SHARED, commit, machine, read_corpus, scratch, table
 from db import users
@@ -92,6 +94,7 @@ async def embedded_texts(pool: Pool, email: str) -> list[str]:
 
 
 async def main(data: Path, documents: int, rounds: int) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     corpus = read_corpus(data, documents)
     async with (
         scratch() as (settings, dsn),

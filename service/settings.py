@@ -99,7 +99,7 @@ class Settings(BaseSettings):
         default=2048, description="Mebibytes that parsing one document may use."
     )
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=4, description="Documents that one worker ingests at a time."
+        default=16, description="Documents that one worker ingests at a time."
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field(

@@ -21,18 +21,23 @@ _POLL = timedelta(seconds=5)
 # PgQueuer looks again after this long while work is waiting but its slots are full; its own 0.1 s would hold
 # small documents to forty a second with four slots.
 _BUSY_POLL = timedelta(milliseconds=10)
+# Jobs taken from the queue for each one worked on. PgQueuer counts a finished job as running until its buffer of
+# results is written, so that with none to spare small documents wait for the buffer's clock.
+_PICKED_AHEAD = 3
 # In-flight documents get this long to finish on shutdown; a longer one starts over with the next worker.
 _GRACE_S = 10.0
 
 
-def build_queue(ingestor: Ingestor) -> PgQueuer:
+def build_queue(ingestor: Ingestor, concurrency: int) -> PgQueuer:
     """Register every handler and schedule; the queue is not running yet."""
     queue = PgQueuer.from_asyncpg_pool(ingestor.pool)
+    slots = asyncio.Semaphore(concurrency)
     queue.qm.min_dequeue_poll_interval = _BUSY_POLL
 
     @queue.entrypoint(INGEST_DOCUMENT, on_failure="hold", accepts_context=False)
     async def ingest(job: Job) -> None:
-        await run_ingestion(ingestor, job)
+        async with slots:
+            await run_ingestion(ingestor, job)
 
     @queue.schedule("requeue_orphans", "*/5 * * * *")
     async def orphans(_: Schedule) -> None:
@@ -56,13 +61,12 @@ def build_queue(ingestor: Ingestor) -> PgQueuer:
 async def run_worker(ingestor: Ingestor, *, concurrency: int, stop: asyncio.Event) -> None:
     """Work until stop is set, then let what is in flight finish within the grace period."""
     await _requeue_orphans(ingestor)
-    queue = build_queue(ingestor)
-    batch = max(1, concurrency // 2)
+    queue = build_queue(ingestor, concurrency)
     running = asyncio.create_task(
         queue.run(
             dequeue_timeout=_POLL,
-            batch_size=batch,
-            max_concurrent_tasks=max(2 * batch, concurrency),
+            batch_size=concurrency,
+            max_concurrent_tasks=_PICKED_AHEAD * concurrency,
             heartbeat_timeout=_HEARTBEAT_TIMEOUT,
         )
     )
