@@ -22,8 +22,8 @@ EXACT_CHUNKS = 20_000
 
 FUSION_STEEPNESS = 1.5
 """Power of the IDF in hybrid search: common words are what the semantic leg is good at already, the name or the
-number that it has never seen is what it needs the other for. Measured: BM25 itself leaves hybrid below lexical
-search on questions about names (by .010), and nowhere gains more than .003."""
+number that it has never seen is what it needs the other for. Measured over eight collections: +.001 nDCG@10, from
+-.008 to +.007; with BM25 as it is, hybrid is .004 and .007 worse than words alone in two of them."""
 
 FEW_CHUNKS = 1_000
 """Chunks that the lexical leg may always score: no word of the query is too common then."""
