@@ -50,6 +50,8 @@ def test_pages_of_a_pdf_are_shown(person: Person) -> None:
     expect(person.hits().first.locator(".hit-place")).to_contain_text(re.compile(r"Page 4|Pages 3–4"))
     person.hits().first.get_by_role("button").click()
     expect(person.page.locator("#reader-place")).to_contain_text(re.compile(r"Page 4|Pages 3–4"))
+    # The marks come with the chunks, which are asked for when the text is there.
+    expect(person.page.locator(".page-mark").nth(2)).to_be_attached()
     labels = person.page.locator(".page-mark").evaluate_all(
         "nodes => nodes.map((node) => node.dataset.label)"
     )
