@@ -5,6 +5,7 @@ python -m benchmarks.http_search [--data ../shared/bench/scifact] [--queries 300
 
 import argparse
 import asyncio
+import logging
 import threading
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import structlog
 
 from benchmarks.ingest import ingest_all
 from benchmarks.workbench import SHARED, commit, machine, read_corpus, read_queries, scratch, table
@@ -33,6 +35,7 @@ ORDER BY (e.embedding <=> $2) + 0 LIMIT 10
 
 
 async def main(data: Path, queries: int) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     texts = read_queries(data, queries)
     async with scratch() as (settings, dsn), open_runtime(settings, dsn) as runtime:
         async with open_ingestor(runtime) as ingestor:
