@@ -16,12 +16,12 @@ import numpy as np
 import structlog
 
 from benchmarks.ingest import ingest_all
-from benchmarks.workbench import SHARED, commit, machine, read_corpus, read_queries, scratch, table
+from benchmarks.workbench import SHARED, commit, machine, read_corpus, read_queries, scratch, served, table
 from db import api_keys
 from service.app import create_app
 from service.auth.keys import hash_key, mint_key
 from service.http import reserve_port, serve_http
-from service.runtime import open_ingestor, open_runtime
+from service.runtime import open_ingestor
 
 EMAIL = "bench@example.com"
 
@@ -37,9 +37,9 @@ ORDER BY (e.embedding <=> $2) + 0 LIMIT 10
 async def main(data: Path, queries: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     texts = read_queries(data, queries)
-    async with scratch() as (settings, dsn), open_runtime(settings, dsn) as runtime:
+    async with scratch() as (settings, dsn), served(settings, dsn) as runtime:
         async with open_ingestor(runtime) as ingestor:
-            _, chunks = await ingest_all(ingestor, read_corpus(data), EMAIL, settings.worker_concurrency)
+            _, chunks = await ingest_all(ingestor, dsn, read_corpus(data), EMAIL, settings.worker_concurrency)
         key = mint_key()
         async with runtime.pool.acquire() as conn, conn.transaction():
             space = await conn.fetchval('SELECT "id" FROM "User" WHERE "email" = $1', EMAIL)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from benchmarks.workbench import SHARED, commit, machine, read_corpus, scratch, table
+from benchmarks.workbench import SHARED, commit, machine, read_corpus, scratch, served, table
 from db import users
 from db.pool import Pool
 from ingest.embed import EMBEDDING_WIDTH, Embeddings, embedding_text
@@ -22,7 +22,7 @@ from ingest.pipeline import Ingestor
 from service.auth.caller import Caller
 from service.documents.intake import register, take_text
 from service.documents.schemas import NewText
-from service.runtime import open_ingestor, open_runtime
+from service.runtime import open_ingestor
 from service.worker import run_worker
 
 
@@ -43,18 +43,20 @@ class Instant:
 
 
 async def ingest_all(
-    ingestor: Ingestor, corpus: Sequence[tuple[str, str]], email: str, concurrency: int
+    ingestor: Ingestor, owner_url: str, corpus: Sequence[tuple[str, str]], email: str, concurrency: int
 ) -> tuple[float, int]:
     """Queue the corpus for a new user, then time the worker from its start to the last ready document."""
     async with ingestor.pool.acquire() as conn, conn.transaction():
-        user = await users.create_user(conn, email=email)
-    caller = Caller(user.id, "", frozenset({"admin"}), (user.id,), (user.id,))
+        user = await users.create_user(conn, email=email, tier="ENTERPRISE")
+    caller = Caller(user.id, user.clerk_id, None, frozenset({"admin"}), {})
     for title, text in corpus:
         intake = await take_text(NewText(title=title or "untitled", content=text), ingestor.originals, 10**9)
         await register(ingestor.pool, ingestor.originals, caller, intake, None)
     stop = asyncio.Event()
     started = time.perf_counter()
-    worker = asyncio.create_task(run_worker(ingestor, concurrency=concurrency, stop=stop))
+    worker = asyncio.create_task(
+        run_worker(ingestor, owner_url=owner_url, concurrency=concurrency, stop=stop)
+    )
     while await _unfinished(ingestor.pool, user.id):
         await asyncio.sleep(0.05)
     took = time.perf_counter() - started
@@ -98,22 +100,22 @@ async def main(data: Path, documents: int, rounds: int) -> None:
     corpus = read_corpus(data, documents)
     async with (
         scratch() as (settings, dsn),
-        open_runtime(settings, dsn) as runtime,
+        served(settings, dsn) as runtime,
         open_ingestor(runtime) as ingestor,
     ):
         instant = Ingestor(ingestor.pool, ingestor.originals, ingestor.parser, Instant(runtime.embedder))
         rows = []
-        await ingest_all(ingestor, corpus[:50], "warm@example.com", settings.worker_concurrency)
+        await ingest_all(ingestor, dsn, corpus[:50], "warm@example.com", settings.worker_concurrency)
         for i in range(rounds):
             took, chunks = await ingest_all(
-                ingestor, corpus, f"real-{i}@example.com", settings.worker_concurrency
+                ingestor, dsn, corpus, f"real-{i}@example.com", settings.worker_concurrency
             )
             texts = await embedded_texts(ingestor.pool, f"real-{i}@example.com")
             started = time.perf_counter()
             await runtime.embedder.embed_documents(texts)
             bare = time.perf_counter() - started
             empty, _ = await ingest_all(
-                instant, corpus, f"instant-{i}@example.com", settings.worker_concurrency
+                instant, dsn, corpus, f"instant-{i}@example.com", settings.worker_concurrency
             )
             rows.append(
                 (

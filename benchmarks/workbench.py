@@ -10,6 +10,8 @@ from pathlib import Path
 
 from db import migrate
 from db.embedded import running
+from db.roles import ensure_login
+from service.runtime import Runtime, open_runtime
 from service.settings import Settings, load_settings
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -25,6 +27,13 @@ async def scratch(**overrides: object) -> AsyncIterator[tuple[Settings, str]]:
         with running(home) as dsn:
             await migrate.upgrade(dsn)
             yield settings, dsn
+
+
+@contextlib.asynccontextmanager
+async def served(settings: Settings, dsn: str) -> AsyncIterator[Runtime]:
+    """Open the runtime as the service does: as a role that does not own the tables of dsn's database."""
+    async with open_runtime(settings, await ensure_login(dsn), dsn) as runtime:
+        yield runtime
 
 
 def read_corpus(data: Path, limit: int | None = None) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ Status = Literal["queued", "processing", "ready", "failed"]
 
 # One definition of what a document is made of and of who may see it; every read below uses it.
 _SELECT = """
-SELECT d."id" AS id, d."spaceId" AS space_id, d."teamId" AS team_id, d."title" AS title,
+SELECT d."id" AS id, d."spaceId" AS space_id, d."userId" AS user_id, d."teamId" AS team_id, d."title" AS title,
        d."metadata" AS metadata, d."sourceType" AS source_type, d."sourceUrl" AS source_url,
        d."createdAt" AS created_at, d."updatedAt" AS updated_at,
        o.filename, o.media_type, o.size_bytes, o.sha256,
@@ -30,6 +30,7 @@ WHERE d."spaceId" = ANY($1::text[])
 class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     space_id: str
+    user_id: str
     team_id: str | None
     title: str
     metadata: dict[str, Any] | None
@@ -166,13 +167,19 @@ async def update_document(
     title: str | None,
     set_metadata: bool,
     metadata: Mapping[str, Any] | None,
+    set_team: bool = False,
+    team_id: str | None = None,
 ) -> bool:
-    """Change what is given, metadata as a whole; return False where the document is not there."""
+    """Change what is given, metadata as a whole; return False where the document is not there.
+
+    Another team (None: its user's own space) takes along whatever hangs on the document, by its foreign keys.
+    """
     tag: str = await conn.execute(
         """
         UPDATE "Document"
         SET "title" = COALESCE($3, "title"),
             "metadata" = CASE WHEN $4 THEN $5::jsonb ELSE "metadata" END,
+            "teamId" = CASE WHEN $6 THEN $7 ELSE "teamId" END,
             "updatedAt" = now() AT TIME ZONE 'UTC'
         WHERE "spaceId" = ANY($1::text[]) AND "id" = $2
         """,
@@ -181,6 +188,8 @@ async def update_document(
         title,
         set_metadata,
         None if metadata is None else dict(metadata),
+        set_team,
+        team_id,
     )
     return tag == "UPDATE 1"
 

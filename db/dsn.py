@@ -66,6 +66,13 @@ def with_database(dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{quote(name)}"))
 
 
+def with_user(dsn: str, user: str) -> str:
+    """Return the connection string of another role, without a password, on the same server and database."""
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(user)}@{host}"))
+
+
 def describe(dsn: str) -> str:
     """Return where a connection string leads, without user and password."""
     parts = urlsplit(dsn)

@@ -1,6 +1,12 @@
 """What can go wrong between us and the database. Each message is one sentence that says what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+
+import asyncpg
+import msgspec
 
 
 class DatabaseError(Exception):
@@ -39,6 +45,10 @@ class MigrationFailed(DatabaseError):
     """A migration did not go through; nothing was changed."""
 
 
+class NotTheOwner(DatabaseError):
+    """The database role may use the tables but not alter them."""
+
+
 class NotADevelopmentDatabase(DatabaseError):
     """A destructive command was pointed at a database that was not named as expendable."""
 
@@ -56,3 +66,68 @@ class HomeLocked(EmbeddedDatabaseError):
             f"{home} is in use by {owner}: stop it first, or choose another folder with DOCSEARCH_HOME."
         )
         self.pid = pid
+
+
+class Refused(Exception):
+    """The database refused a change for a reason that the person who asked can do something about."""
+
+
+class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What migration 0006 puts into the detail of its error; resets_at is null where waiting does not help."""
+
+    resource: str
+    tier: str
+    used: int
+    limit: int
+    resets_at: datetime | None
+
+
+class PlanLimitReached(Refused):
+    """The plan of an owner allows no more of something; the whole transaction is undone."""
+
+    def __init__(self, facts: PlanFacts) -> None:
+        super().__init__(
+            f"The {facts.tier} plan allows no more {facts.resource}: {facts.used:,} of {facts.limit:,} are used."
+        )
+        self.facts = facts
+
+
+class LastOwner(Refused):
+    """A team with members would be left without an owner."""
+
+    def __init__(self) -> None:
+        super().__init__("A team needs an owner: make another member one first.")
+
+
+class Taken(Refused):
+    """A name that may exist only once is another's already; constraint says which."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(f"{constraint} is taken.")
+        self.constraint = constraint
+
+
+PLAN_LIMIT = "DS402"
+"""The SQLSTATE that migration 0006 raises, with PlanFacts as JSON in its detail."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a refusal of the database that has a name into ours; what has none passes as the driver raised it."""
+    try:
+        yield
+    except asyncpg.PostgresError as exc:
+        refusal = _refusal(exc)
+        if refusal is None:
+            raise
+        raise refusal from exc
+
+
+def _refusal(exc: asyncpg.PostgresError) -> Refused | None:
+    if exc.sqlstate == PLAN_LIMIT:
+        return PlanLimitReached(msgspec.json.decode(exc.detail or "", type=PlanFacts))
+    if isinstance(exc, asyncpg.CheckViolationError) and exc.constraint_name == "team_has_owner":
+        return LastOwner()
+    if isinstance(exc, asyncpg.UniqueViolationError):
+        return Taken(exc.constraint_name or "")
+    return None

@@ -1,6 +1,7 @@
-"""Document events between processes: NOTIFY in the transaction that causes them, one LISTEN a process.
+"""Events between processes: NOTIFY in the transaction that causes them, one LISTENing connection a process.
 
-An event says that a document changed, not what it is now: readers look that up in their own scope.
+An event says that something changed, not what it is now: readers look that up in their own scope. They watch a
+document by its id, or a person's notifications by the person's.
 """
 
 import asyncio
@@ -10,19 +11,23 @@ from typing import Any
 
 from db.pool import Conn, Pool
 
-CHANNEL = "docsearch_document"
+DOCUMENT = "docsearch_document"
+NOTIFICATION = "docsearch_notification"
+"""Told of by a trigger (migration 0005), so that what the web application writes arrives as well."""
+
+_CHANNELS = (DOCUMENT, NOTIFICATION)
 
 
 async def notify_document(conn: Conn, document_id: str) -> None:
     """Say that a document changed; delivered when conn's transaction commits."""
-    await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, document_id)
+    await conn.execute("SELECT pg_notify($1, $2)", DOCUMENT, document_id)
 
 
-class DocumentEvents:
-    """Fans the process's one listening connection out to whoever waits for a document."""
+class Events:
+    """Fans the process's one listening connection out to whoever waits for something."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting: dict[tuple[str, str], set[asyncio.Event]] = {}
         self.closed = False
         """True once the process is on its way out: readers end instead of waiting on."""
 
@@ -32,7 +37,7 @@ class DocumentEvents:
         self._wake_all()
 
     @contextlib.asynccontextmanager
-    async def listen(self, pool: Pool) -> AsyncIterator["DocumentEvents"]:
+    async def listen(self, pool: Pool) -> AsyncIterator["Events"]:
         """Hold one connection and listen on it until the block ends.
 
         A lost connection wakes everybody and is made anew: they look again, so nothing is missed.
@@ -64,7 +69,8 @@ class DocumentEvents:
         async with pool.acquire() as conn:
             on_lost: Callable[[Any], None] = lambda _: lost.set()  # noqa: E731
             conn.add_termination_listener(on_lost)
-            await conn.add_listener(CHANNEL, self._on_notify)
+            for channel in _CHANNELS:
+                await conn.add_listener(channel, self._on_notify)
             listening.set()
             self._wake_all()
             waits = [asyncio.create_task(stop.wait()), asyncio.create_task(lost.wait())]
@@ -75,10 +81,11 @@ class DocumentEvents:
                     wait.cancel()
                 if not conn.is_closed():
                     conn.remove_termination_listener(on_lost)
-                    await conn.remove_listener(CHANNEL, self._on_notify)
+                    for channel in _CHANNELS:
+                        await conn.remove_listener(channel, self._on_notify)
 
-    def _on_notify(self, _conn: Any, _pid: int, _channel: str, payload: object) -> None:
-        for waiting in self._waiting.get(str(payload), ()):
+    def _on_notify(self, _conn: Any, _pid: int, channel: str, payload: object) -> None:
+        for waiting in self._waiting.get((channel, str(payload)), ()):
             waiting.set()
 
     def _wake_all(self) -> None:
@@ -86,15 +93,22 @@ class DocumentEvents:
             for event in waiting:
                 event.set()
 
-    @contextlib.contextmanager
-    def watch(self, document_id: str) -> Iterator[asyncio.Event]:
+    def watch(self, document_id: str) -> contextlib.AbstractContextManager[asyncio.Event]:
         """Yield an event that is set whenever the document may have changed; the reader clears it."""
+        return self._watch((DOCUMENT, document_id))
+
+    def watch_notifications(self, user_id: str) -> contextlib.AbstractContextManager[asyncio.Event]:
+        """Yield an event that is set whenever the person may have a new notification; the reader clears it."""
+        return self._watch((NOTIFICATION, user_id))
+
+    @contextlib.contextmanager
+    def _watch(self, key: tuple[str, str]) -> Iterator[asyncio.Event]:
         event = asyncio.Event()
-        self._waiting.setdefault(document_id, set()).add(event)
+        self._waiting.setdefault(key, set()).add(event)
         try:
             yield event
         finally:
-            waiting = self._waiting[document_id]
+            waiting = self._waiting[key]
             waiting.discard(event)
             if not waiting:
-                del self._waiting[document_id]
+                del self._waiting[key]

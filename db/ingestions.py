@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from db.events import CHANNEL
+from db.events import DOCUMENT
 from db.pool import Conn
 
 
@@ -44,7 +44,7 @@ async def claim_ingestion(conn: Conn, document_id: str) -> Claim | None:
                   pg_notify($2, i.document_id)
         """,
         document_id,
-        CHANNEL,
+        DOCUMENT,
     )
     return None if row is None else msgspec.convert(dict(row), Claim)
 
@@ -60,7 +60,7 @@ async def report_progress(conn: Conn, space_id: str, document_id: str, stage: st
         document_id,
         stage,
         progress,
-        CHANNEL,
+        DOCUMENT,
     )
 
 
@@ -89,7 +89,7 @@ async def mark_ready(
         chunk_count,
         token_count,
         embedding_model,
-        CHANNEL,
+        DOCUMENT,
     )
 
 
@@ -112,7 +112,7 @@ async def mark_failed(
         code,
         detail,
         retrying,
-        CHANNEL,
+        DOCUMENT,
     )
 
 
@@ -128,7 +128,7 @@ async def requeue(conn: Conn, spaces: Sequence[str], document_id: str) -> bool:
         """,
         list(spaces),
         document_id,
-        CHANNEL,
+        DOCUMENT,
     )
     return tag == "UPDATE 1"
 
@@ -160,5 +160,5 @@ async def abandon(conn: Conn, document_id: str) -> None:
         RETURNING pg_notify($2, document_id)
         """,
         document_id,
-        CHANNEL,
+        DOCUMENT,
     )

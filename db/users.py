@@ -18,10 +18,13 @@ class User(msgspec.Struct, kw_only=True, frozen=True):
 
 
 async def ensure_local_owner(conn: Conn) -> User:
-    """Return the owner of this installation, made at the first call, by whichever caller is first."""
+    """Return the owner of this installation, made at the first call, by whichever caller is first.
+
+    Their own machine is the limit of what they store.
+    """
     await conn.execute(
         """
-        INSERT INTO "User" ("clerkId", "email") VALUES ($1, $2)
+        INSERT INTO "User" ("clerkId", "email", "subscriptionTier") VALUES ($1, $2, 'ENTERPRISE')
         ON CONFLICT ("clerkId") DO NOTHING
         """,
         LOCAL_OWNER_CLERK_ID,
@@ -40,19 +43,24 @@ async def ensure_local_owner(conn: Conn) -> User:
     return User(**row)
 
 
-async def create_user(conn: Conn, *, email: str, clerk_id: str | None = None) -> User:
+async def create_user(
+    conn: Conn, *, email: str, clerk_id: str | None = None, tier: str = "FREE", email_verified: bool = True
+) -> User:
     """Create a user; without a Clerk id, one that only API keys can sign in.
 
     Raises asyncpg's UniqueViolationError ("User_email_key", "User_clerkId_key") when taken.
     """
     row = await conn.fetchrow(
         """
-        INSERT INTO "User" ("clerkId", "email") VALUES ($1, $2)
+        INSERT INTO "User" ("clerkId", "email", "subscriptionTier", "emailVerified")
+        VALUES ($1, $2, $3::"SubscriptionTier", $4)
         RETURNING "id" AS id, "clerkId" AS clerk_id, "email" AS email,
                   "onboardingCompleted" AS onboarding_completed
         """,
         clerk_id or f"local-{uuid4()}",
         email,
+        tier,
+        email_verified,
     )
     if row is None:  # pragma: no cover - an INSERT that returns has a row or raises
         raise LookupError("the user was not created")

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 from pgvector import Vector
 
+from db.errors import NotTheOwner
 from db.pool import Conn
 from db.retrieval import EMBEDDING_INDEX
 
@@ -36,6 +37,9 @@ MIN_SAMPLES = 20
 COMPARISONS = 100_000_000
 """What the exact answers of all samples together may take: about two minutes."""
 
+_OWNS_TABLE = """
+SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = 'chunk_embedding'::regclass
+"""
 _LOCK_KEY = 0x1F_F1A7
 """Advisory: two maintenance jobs do not build at once."""
 
@@ -101,10 +105,13 @@ async def rebuild(conn: Conn) -> Rebuilt | None:
 
     Takes a session of its own for minutes: neither a transaction nor a pooler in transaction mode will do.
     Searches and uploads go on meanwhile. Harmless to repeat: what an interrupted one left is removed first.
+    Raises NotTheOwner for a role that may use the table but not alter it.
     """
     if not await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_KEY):
         return None
     try:
+        if not await conn.fetchval(_OWNS_TABLE):
+            raise NotTheOwner("The vector index can only be built by the owner of its table.")
         await _drop(conn, NEXT_INDEX, LAST_INDEX)
         vectors = await conn.fetchval("SELECT count(*) FROM chunk_embedding")
         lists = choose_lists(vectors)

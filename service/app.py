@@ -11,11 +11,14 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.routes import HTTPRoute
 
-from db.events import DocumentEvents
+from db.events import Events
 from db.pool import Pool
 from ingest.originals import Originals
-from service.auth.guard import provide_caller, require_caller
+from service.auth.access import ROUTES
+from service.auth.guard import provide_caller, require_caller, route_name
+from service.auth.rates import configured_limits
 from service.console.routes import console_routes
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
@@ -29,7 +32,7 @@ from service.settings import Settings
 
 def create_app(runtime: Runtime) -> Litestar:
     """Return the application on an open runtime; its lifespan holds the listener for document events."""
-    events = DocumentEvents()
+    events = Events()
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -48,7 +51,7 @@ def create_app(runtime: Runtime) -> Litestar:
     async def provide_settings() -> Settings:
         return runtime.settings
 
-    async def provide_events() -> DocumentEvents:
+    async def provide_events() -> Events:
         return events
 
     def defaults(config: AppConfig) -> AppConfig:
@@ -56,12 +59,13 @@ def create_app(runtime: Runtime) -> Litestar:
             {
                 "pool": runtime.pool,
                 "signing_secret": runtime.settings.signing_secret(),
-                "document_events": events,
+                "rate_limits": configured_limits(runtime.settings),
+                "events": events,
             }
         )
         return config
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[documents_router, *search_routes, *health_routes, *console_routes],
         dependencies={
             "caller": Provide(provide_caller),
@@ -69,7 +73,7 @@ def create_app(runtime: Runtime) -> Litestar:
             "originals": Provide(provide_originals),
             "embedder": Provide(provide_embedder),
             "settings": Provide(provide_settings),
-            "document_events": Provide(provide_events),
+            "events": Provide(provide_events),
         },
         guards=[require_caller],
         plugins=[problem_details_plugin()],
@@ -80,6 +84,16 @@ def create_app(runtime: Runtime) -> Litestar:
         logging_config=None,
         debug=False,
     )
+    _require_rows(app)
+    return app
+
+
+def _require_rows(app: Litestar) -> None:
+    """Refuse to serve a route that the access table does not know: nobody has decided who may use it."""
+    for route in app.routes:
+        for method in route.methods if isinstance(route, HTTPRoute) else ():
+            if method != "OPTIONS" and route_name(method, route.path_format) not in ROUTES:
+                raise LookupError(f"{method} {route.path_format} has no row in service/auth/access.py")
 
 
 def _openapi() -> OpenAPIConfig:
@@ -87,7 +101,7 @@ def _openapi() -> OpenAPIConfig:
         title="docsearch",
         version=version("docsearch"),
         description="Document search on PostgreSQL: hybrid retrieval with exact citations.",
-        openapi_router=Router("/schema", route_handlers=[], opt={"public": True}, include_in_schema=False),
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False),
         render_plugins=[ReferencePage(path="/"), JsonRenderPlugin(path="/openapi.json")],
         tags=[Tag("documents"), Tag("search"), Tag("health")],
         components=Components(

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Request
 from litestar.exceptions import HTTPException, ValidationException
@@ -12,7 +13,7 @@ from litestar.plugins.problem_details import (
     ProblemDetailsPlugin,
 )
 
-from db.errors import DatabaseError
+from db.errors import DatabaseError, LastOwner, PlanFacts, PlanLimitReached, Refused, Taken
 from db.outage import is_outage
 from ingest.errors import EmbeddingFailed, FileTooLarge, IngestError, UnsupportedFormat
 from search.errors import InvalidQuery, SearchError
@@ -85,6 +86,37 @@ def _from_search(exc: SearchError) -> ProblemDetailsException:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), headers={"Retry-After": "5"})
 
 
+def _from_refused(exc: Refused) -> ProblemDetailsException:
+    if isinstance(exc, PlanLimitReached):
+        return plan_limit_reached(exc.facts)
+    if isinstance(exc, LastOwner):
+        return Problem(HTTPStatus.CONFLICT, str(exc))
+    if isinstance(exc, Taken):
+        what = _UNIQUE.get(exc.constraint)
+        if what is None:
+            return _from_unexpected(exc)
+        return Problem(HTTPStatus.CONFLICT, f"This {what} is taken: choose another.")
+    return _from_unexpected(exc)
+
+
+_UNIQUE = {
+    "Team_slug_key": "slug",
+    "User_username_key": "username",
+    "User_email_key": "e-mail address",
+}
+"""What is unique, by the name of its constraint; anything else is a mistake of ours."""
+
+
+def plan_limit_reached(facts: PlanFacts) -> Problem:
+    """Return 402: what is used up, how far, and when it comes back."""
+    when = "" if facts.resets_at is None else f" It starts anew at {facts.resets_at:%Y-%m-%d %H:%M} UTC."
+    return Problem(
+        HTTPStatus.PAYMENT_REQUIRED,
+        f"The {facts.tier} plan allows no more {facts.resource}: {facts.used:,} of {facts.limit:,} are used.{when}",
+        **msgspec.to_builtins(facts),
+    )
+
+
 def _from_outage(exc: Exception) -> ProblemDetailsException:
     log.error("database_unavailable", reason=str(exc))
     return Problem(
@@ -113,6 +145,7 @@ def problem_details_plugin() -> ProblemDetailsPlugin:
                 ValidationException: _from_validation,
                 IngestError: _from_ingest,
                 SearchError: _from_search,
+                Refused: _from_refused,
                 DatabaseError: _from_outage,
                 Exception: _from_unexpected,
             }

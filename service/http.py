@@ -61,7 +61,7 @@ async def serve_http(app: Litestar, host: str, port: int) -> AsyncIterator[async
         await _answers(host, port, task)
         yield task
     finally:
-        app.state.document_events.close()
+        app.state.events.close()
         server.stop()  # type: ignore[no-untyped-call]
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(task, timeout=10)

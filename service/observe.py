@@ -7,6 +7,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.auth.guard import RESPONSE_HEADERS
 from service.metrics import REQUEST_SECONDS, REQUESTS
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -30,7 +31,11 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    *((name.lower().encode(), value.encode()) for name, value in _added(scope).items()),
+                ]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -43,6 +48,12 @@ class Observed:
                 method = given if given in _METHODS else "OTHER"
                 REQUESTS.labels(method, route, str(status)).inc()
                 REQUEST_SECONDS.labels(method, route).observe(time.perf_counter() - started)
+
+
+def _added(scope: Scope) -> dict[str, str]:
+    """Return what the guard wants in the reply's headers, whatever comes of the request."""
+    added: dict[str, str] = dict(scope).get(RESPONSE_HEADERS, {})  # type: ignore[assignment]
+    return added
 
 
 def _given_id(scope: Scope) -> str | None:

@@ -9,19 +9,21 @@ from service.schemas import ProblemBody
 _MEANING = {
     400: "The request does not have the documented form.",
     401: "The API key is missing, unknown, revoked or expired.",
+    402: "The plan allows no more: resource, used, limit, resets_at.",
     403: "The key lacks the scope, or the role in the team is too small.",
     404: "Absent, or somebody else's.",
-    409: "The Idempotency-Key was used for another request.",
+    409: "Something stands against it: a name that is taken, a state it is not in, an Idempotency-Key used before.",
     413: "Larger than MAX_UPLOAD_BYTES.",
     415: "Not a format that can be read.",
     422: "Well-formed, but unusable.",
+    429: "Too many requests of this person or key; Retry-After says when to come back.",
     503: "The database or the embedding provider is away; Retry-After says when to come back.",
 }
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
     """Return the problem replies of a route; those of every closed route come along."""
-    return only_problems(400, 401, 403, 503, *statuses)
+    return only_problems(400, 401, 403, 429, 503, *statuses)
 
 
 def only_problems(*statuses: int) -> dict[int, ResponseSpec]:

@@ -63,7 +63,7 @@ def _keep_key(home: Path, key: str) -> None:
 
 async def give_handbook(pool: Pool, originals: Originals, owner: Owner) -> list[str]:
     """Queue the handbook for a new owner; return the ids of its documents. A repeat after a crash adds nothing."""
-    caller = Caller(owner.user_id, "", frozenset({"admin"}), (owner.user_id,), (owner.user_id,))
+    caller = Caller(owner.user_id, users.LOCAL_OWNER_CLERK_ID, None, frozenset({"admin"}), {})
     ids = [await _give(pool, originals, caller, path) for path in handbook_files()]
     async with pool.acquire() as conn, conn.transaction():
         await users.complete_onboarding(conn, owner.user_id)

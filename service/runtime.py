@@ -16,14 +16,19 @@ from service.settings import Settings
 @dataclass(frozen=True, slots=True)
 class Runtime:
     settings: Settings
+    owner_url: str
+    """The database as the owner of its tables: for the upkeep of indexes, which nobody else may do."""
     pool: Pool
+    """Connections of the service's own role; db/tenancy.py narrows them to a caller's."""
     originals: Originals
     embedder: EmbeddingProvider
 
 
 @contextlib.asynccontextmanager
-async def open_runtime(settings: Settings, database_url: str) -> AsyncIterator[Runtime]:
-    """Open pool, object store and embedder on a migrated database."""
+async def open_runtime(
+    settings: Settings, database_url: str, owner_url: str | None = None
+) -> AsyncIterator[Runtime]:
+    """Open pool, object store and embedder on a migrated database; owner_url unset: the same."""
     async with (
         open_pool(
             database_url,
@@ -33,7 +38,13 @@ async def open_runtime(settings: Settings, database_url: str) -> AsyncIterator[R
         open_embedder(settings) as embedder,
     ):
         originals = Originals.open(settings.storage_url, default_folder=settings.home / "originals")
-        yield Runtime(settings=settings, pool=pool, originals=originals, embedder=embedder)
+        yield Runtime(
+            settings=settings,
+            owner_url=owner_url or database_url,
+            pool=pool,
+            originals=originals,
+            embedder=embedder,
+        )
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -20,8 +20,9 @@ import structlog
 from db import migrate
 from db.documents import find_document
 from db.embedded import EmbeddedPostgres, HomeLock, running_dsn
-from db.events import DocumentEvents
+from db.events import Events
 from db.pool import Pool
+from db.roles import ensure_login
 from db.seed import seed
 from service.app import create_app
 from service.http import reserve_port, serve_http
@@ -51,10 +52,9 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             stack.enter_context(HomeLock(settings.home))
         else:
             settings.home.mkdir(parents=True, exist_ok=True)
+        settings.encryption_keys()  # refuses, before anything is started
         port = reserve_port(settings.host, settings.port)
-        database_url = await stack.enter_async_context(_database(settings))
-        await migrate.upgrade(database_url)
-        runtime = await stack.enter_async_context(open_runtime(settings, database_url))
+        runtime = await stack.enter_async_context(_migrated_runtime(settings))
         async with runtime.pool.acquire() as conn, conn.transaction():
             await seed(conn)
         app = create_app(runtime)
@@ -67,7 +67,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
         if options.owner:
             owner = await ensure_owner(runtime.pool, settings.home, settings.signing_secret())
             if owner.is_new:
-                await _welcome(runtime, app.state.document_events, owner, options, stop)
+                await _welcome(runtime, app.state.events, owner, options, stop)
             print_banner(settings, url, owner)
         else:
             log.info("ready", url=url)
@@ -78,26 +78,48 @@ async def work(settings: Settings) -> None:
     """Run a worker apart from any API, until SIGINT or SIGTERM."""
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
-        database_url = settings.database_url or running_dsn(settings.home)
-        if database_url is None:
+        settings.encryption_keys()
+        running = running_dsn(settings.home) if settings.embedded else None
+        if settings.embedded and running is None:
             stack.enter_context(HomeLock(settings.home))
-            database_url = await stack.enter_async_context(_database(settings))
-        await migrate.upgrade(database_url)
-        runtime = await stack.enter_async_context(open_runtime(settings, database_url))
+        runtime = await stack.enter_async_context(_migrated_runtime(settings, running))
         task = await stack.enter_async_context(_working(runtime, stop))
         log.info("worker_ready", concurrency=settings.worker_concurrency)
         await _until_stopped(stop, [task])
 
 
 @contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
+async def _migrated_runtime(settings: Settings, running: str | None = None) -> AsyncIterator[Runtime]:
+    """Migrate as the owner of the tables, then work as a role that is not.
+
+    running is an embedded database that another process of ours runs, and that is not ours to stop.
+    """
+    async with _database(settings, running) as database:
+        await migrate.upgrade(database.owner_url)
+        database_url = database.service_url or await ensure_login(database.owner_url)
+        async with open_runtime(settings, database_url, database.owner_url) as runtime:
+            yield runtime
+
+
+@dataclass(frozen=True, slots=True)
+class _Database:
+    owner_url: str = field(repr=False)
+    service_url: str | None = field(repr=False)
+    """None on the embedded database, where the role is still to be made."""
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings, running: str | None) -> AsyncIterator[_Database]:
     if settings.database_url is not None:
-        yield settings.database_url
+        yield _Database(settings.migration_database_url or settings.database_url, settings.database_url)
+        return
+    if running is not None:
+        yield _Database(running, None)
         return
     server = EmbeddedPostgres(settings.home)
     # Starting and stopping are pg_ctl's, which blocks.
     try:
-        yield await asyncio.to_thread(server.start)
+        yield _Database(await asyncio.to_thread(server.start), None)
     finally:
         await asyncio.to_thread(server.stop)
 
@@ -106,7 +128,12 @@ async def _database(settings: Settings) -> AsyncIterator[str]:
 async def _working(runtime: Runtime, stop: asyncio.Event) -> AsyncIterator[asyncio.Task[None]]:
     async with open_ingestor(runtime) as ingestor:
         task = asyncio.create_task(
-            run_worker(ingestor, concurrency=runtime.settings.worker_concurrency, stop=stop)
+            run_worker(
+                ingestor,
+                owner_url=runtime.owner_url,
+                concurrency=runtime.settings.worker_concurrency,
+                stop=stop,
+            )
         )
         try:
             yield task
@@ -154,7 +181,7 @@ def _server_file(home: Path, url: str) -> Iterator[None]:
 
 
 async def _welcome(
-    runtime: Runtime, events: DocumentEvents, owner: Owner, options: ServeOptions, stop: asyncio.Event
+    runtime: Runtime, events: Events, owner: Owner, options: ServeOptions, stop: asyncio.Event
 ) -> None:
     """Give a new owner the handbook, and wait until it can be searched, so that the printed commands work."""
     ids = await give_handbook(runtime.pool, runtime.originals, owner)
@@ -168,7 +195,7 @@ async def _welcome(
         task.cancel()
 
 
-async def _all_finished(pool: Pool, events: DocumentEvents, user_id: str, ids: list[str]) -> None:
+async def _all_finished(pool: Pool, events: Events, user_id: str, ids: list[str]) -> None:
     for document_id in ids:
         with events.watch(document_id) as changed:
             while True:

@@ -4,10 +4,12 @@ import contextlib
 import ipaddress
 import os
 import secrets
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+from cryptography.fernet import Fernet
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -25,6 +27,12 @@ class EmbeddingProvider(StrEnum):
     OPENAI_COMPATIBLE = "openai-compatible"
 
 
+class Plan(StrEnum):
+    FREE = "FREE"
+    PRO = "PRO"
+    ENTERPRISE = "ENTERPRISE"
+
+
 class LogFormat(StrEnum):
     AUTO = "auto"
     JSON = "json"
@@ -40,6 +48,12 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None,
         description="PostgreSQL to use, as postgresql://user:password@host:5432/name. Unset: an embedded one.",
+        repr=False,
+    )
+    migration_database_url: str | None = Field(
+        default=None,
+        description="The same database as the role that owns its tables, for migrations and the vector index. "
+        "Unset: DATABASE_URL.",
         repr=False,
     )
     database_pool_size: Annotated[int, Field(ge=2, le=500)] = Field(
@@ -62,6 +76,67 @@ class Settings(BaseSettings):
         default=None,
         description="Secret behind the hashes of API keys, 32 characters or more. "
         "Unset: one is made and kept in DOCSEARCH_HOME; set it where several machines share a database.",
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None,
+        description="Keys that secrets are encrypted with in the database, comma-separated: the first encrypts, all "
+        "decrypt. Required with DATABASE_URL; make one with `docsearch keys new-encryption-key`. Unset: one is made "
+        "and kept in DOCSEARCH_HOME.",
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="Issuer of the session tokens that people sign in with, as https://clerk.example.com. Unset: API "
+        "keys alone.",
+    )
+    oidc_audience: str | None = Field(
+        default=None, description="Audience that tokens must be for. Unset: it is not looked at."
+    )
+    oidc_authorized_parties: str = Field(
+        default="",
+        description="Origins that tokens may have been issued to (azp), comma-separated. Unset: any.",
+    )
+    oidc_jwks_url: str | None = Field(
+        default=None, description="Where the issuer publishes its keys. Unset: discovered from the issuer."
+    )
+    oidc_algorithms: str = Field(
+        default="RS256",
+        description="Signature algorithms that are accepted, comma-separated; asymmetric ones only.",
+    )
+    clerk_webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret of Clerk's webhook, whsec_…; several, comma-separated, while it changes.",
+    )
+    stripe_webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret of Stripe's webhook, whsec_…; several, comma-separated, while it changes.",
+    )
+    stripe_prices: str = Field(
+        default="",
+        description="Which plan each price of Stripe's buys, as price_123=PRO,price_456=ENTERPRISE.",
+    )
+    rate_limit_requests_per_minute: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Requests a minute of one person, all their keys together. Unset: no limit."
+    )
+    rate_limit_requests_per_hour: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Requests an hour of one person, all their keys together. Unset: no limit."
+    )
+    rate_limit_key_requests_per_minute: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Requests a minute of one API key. Unset: no limit of its own."
+    )
+    rate_limit_key_requests_per_hour: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Requests an hour of one API key. Unset: no limit of its own."
+    )
+    webhook_allowed_networks: str = Field(
+        default="",
+        description="Private networks that webhooks may be sent to, as 10.0.0.0/8; public addresses always may.",
+    )
+    default_plan: Plan | None = Field(
+        default=None,
+        description="Plan of new people and teams: FREE, PRO or ENTERPRISE. Unset: ENTERPRISE on the embedded "
+        "database, else FREE.",
+    )
+    embedding_price_per_million: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="US dollars for a million embedded tokens, for the usage log."
     )
     storage_url: str | None = Field(
         default=None,
@@ -106,7 +181,7 @@ class Settings(BaseSettings):
         default=LogFormat.AUTO, description="json, console, or auto: console on a terminal, json elsewhere."
     )
 
-    @field_validator("database_url")
+    @field_validator("database_url", "migration_database_url")
     @classmethod
     def _known_scheme(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("postgresql://", "postgres://")):
@@ -128,7 +203,7 @@ class Settings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return level
 
-    @field_validator("fetch_allowed_networks")
+    @field_validator("fetch_allowed_networks", "webhook_allowed_networks")
     @classmethod
     def _known_networks(cls, value: str) -> str:
         read_networks(value)
@@ -142,11 +217,30 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         return self.database_url is None
 
+    @property
+    def new_tier(self) -> str:
+        """The plan that new people and teams get."""
+        return self.default_plan or (Plan.ENTERPRISE if self.embedded else Plan.FREE)
+
     def signing_secret(self) -> bytes:
         """Return the secret behind API key hashes, making and keeping one where none is configured."""
         if self.secret_key is not None:
             return self.secret_key.get_secret_value().encode()
-        return _kept_secret(self.home / "secret.key")
+        return _kept_secret(self.home / "secret.key", lambda: secrets.token_hex(32))
+
+    def encryption_keys(self) -> str:
+        """Return the keys behind encrypted secrets, comma-separated, making and keeping one on an embedded database.
+
+        Raises SettingsError where a database that others use too has no key of its own.
+        """
+        if self.encryption_key is not None:
+            return self.encryption_key.get_secret_value()
+        if not self.embedded:
+            raise SettingsError(
+                "ENCRYPTION_KEY is not set: secrets in the database of DATABASE_URL are encrypted with it. Make one "
+                "with `docsearch keys new-encryption-key`, and give every process the same."
+            )
+        return _kept_secret(self.home / "encryption.key", lambda: Fernet.generate_key().decode()).decode()
 
 
 def read_networks(text: str) -> tuple[Network, ...]:
@@ -154,13 +248,13 @@ def read_networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
-def _kept_secret(path: Path) -> bytes:
+def _kept_secret(path: Path, make: Callable[[], str]) -> bytes:
     """Return the secret in path, made at the first call; of two processes at once both get the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
+            file.write(make())
         with contextlib.suppress(FileExistsError):
             # A link appears whole or not at all, and never in the place of one that is there.
             os.link(draft, path)

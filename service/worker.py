@@ -11,7 +11,7 @@ from pgqueuer.models import Job, Schedule
 from db.jobs import INGEST_DOCUMENT, requeue_orphans
 from ingest.pipeline import Ingestor
 from service.documents.jobs import run_ingestion
-from service.maintenance import compact_terms, maintain_vector_index, prune_idempotency_keys
+from service.maintenance import compact_terms, maintain_vector_index, prune_expired, prune_idempotency_keys
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ _PICKED_AHEAD = 3
 _GRACE_S = 10.0
 
 
-def build_queue(ingestor: Ingestor, concurrency: int) -> PgQueuer:
+def build_queue(ingestor: Ingestor, owner_url: str, concurrency: int) -> PgQueuer:
     """Register every handler and schedule; the queue is not running yet."""
     queue = PgQueuer.from_asyncpg_pool(ingestor.pool)
     slots = asyncio.Semaphore(concurrency)
@@ -49,19 +49,23 @@ def build_queue(ingestor: Ingestor, concurrency: int) -> PgQueuer:
 
     @queue.schedule("maintain_vector_index", "*/10 * * * *")
     async def vectors(_: Schedule) -> None:
-        await maintain_vector_index(ingestor.pool)
+        await maintain_vector_index(ingestor.pool, owner_url)
 
     @queue.schedule("prune_idempotency_keys", "17 * * * *")
     async def keys(_: Schedule) -> None:
         await prune_idempotency_keys(ingestor.pool)
 
+    @queue.schedule("prune_expired", "23 * * * *")
+    async def expired(_: Schedule) -> None:
+        await prune_expired(ingestor.pool)
+
     return queue
 
 
-async def run_worker(ingestor: Ingestor, *, concurrency: int, stop: asyncio.Event) -> None:
+async def run_worker(ingestor: Ingestor, *, owner_url: str, concurrency: int, stop: asyncio.Event) -> None:
     """Work until stop is set, then let what is in flight finish within the grace period."""
     await _requeue_orphans(ingestor)
-    queue = build_queue(ingestor, concurrency)
+    queue = build_queue(ingestor, owner_url, concurrency)
     running = asyncio.create_task(
         queue.run(
             dequeue_timeout=_POLL,

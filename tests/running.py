@@ -1,6 +1,7 @@
 """The whole service, really running: HTTP on loopback, a worker, a fresh database, in a thread of its own."""
 
 import asyncio
+import base64
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 
 from db import api_keys, users
+from db.roles import ensure_login
 from service.app import create_app
 from service.auth.keys import hash_key, mint_key
 from service.http import reserve_port, serve_http
@@ -18,6 +20,7 @@ from service.runtime import Runtime, open_ingestor, open_runtime
 from service.settings import Settings, load_settings
 from service.worker import run_worker
 
+ENCRYPTION_KEY = base64.urlsafe_b64encode(b"thirty-two bytes only for tests!").decode()
 SECRET = "a secret that is only for tests, long enough"
 
 
@@ -70,14 +73,22 @@ async def _new_user(runtime: Runtime, email: str, scopes: tuple[str, ...]) -> st
 def run_service(database_url: str, home: Path, *, worker: bool = True, **overrides: Any) -> Iterator[Service]:
     """Start the service on a migrated database and stop it at the end of the block."""
     settings = load_settings(
-        DOCSEARCH_HOME=home, database_url=database_url, secret_key=SECRET, port=0, **overrides
+        **{
+            "DOCSEARCH_HOME": home,
+            "database_url": database_url,
+            "secret_key": SECRET,
+            "encryption_key": ENCRYPTION_KEY,
+            "port": 0,
+            **overrides,
+        }
     )
     box: dict[str, Any] = {}
     ready = threading.Event()
 
     async def main() -> None:
         stop = box["stop"] = asyncio.Event()
-        async with open_runtime(settings, database_url) as runtime:
+        service_url = await ensure_login(database_url)
+        async with open_runtime(settings, service_url, database_url) as runtime:
             port = reserve_port(settings.host, 0)
             async with serve_http(create_app(runtime), settings.host, port):
                 key = await _owner_key(runtime)
@@ -95,7 +106,7 @@ def run_service(database_url: str, home: Path, *, worker: bool = True, **overrid
                     return
                 async with open_ingestor(runtime) as ingestor:
                     ready.set()
-                    await run_worker(ingestor, concurrency=4, stop=stop)
+                    await run_worker(ingestor, owner_url=database_url, concurrency=4, stop=stop)
 
     def run() -> None:
         with asyncio.Runner() as runner:

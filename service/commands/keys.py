@@ -44,8 +44,8 @@ def create(
         typer.Option(
             "--scope",
             metavar="SCOPE",
-            help="documents:read, documents:write, search, or admin for all. Repeat for more. "
-            "[default: all but admin]",
+            help="What it may: documents:read, search, teams:write, … or admin for all. Repeat for more. "
+            "[default: documents:read, documents:write, search]",
         ),
     ] = None,
     expires_days: Annotated[
@@ -190,9 +190,9 @@ async def _user_id(conn: "Conn", email: str | None) -> str:
 
 
 def _check_scopes(scopes: list[str] | None) -> list[str]:
-    from service.auth.caller import SCOPES
+    from service.auth.access import SCOPES
 
-    unknown = sorted(set(scopes or []) - SCOPES)
+    unknown = sorted(set(scopes or []) - SCOPES.keys())
     if unknown:
         known = ", ".join(sorted(SCOPES))
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {known}", param_hint="--scope")

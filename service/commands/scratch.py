@@ -27,7 +27,7 @@ _AT_A_TIME = 16
 async def scratch_user(pool: Pool) -> AsyncIterator[str]:
     """Yield the id of a new user, and delete them with all they own in the end, whatever the end is."""
     async with pool.acquire() as conn, conn.transaction():
-        user = await users.create_user(conn, email=f"scratch-{uuid.uuid4()}@localhost")
+        user = await users.create_user(conn, email=f"scratch-{uuid.uuid4()}@localhost", tier="ENTERPRISE")
     try:
         yield user.id
     finally:

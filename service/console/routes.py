@@ -11,12 +11,8 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from service.auth.guard import PUBLIC
-
 _FOLDER = Path(__file__).parent / "static"
 _PAGE = "index.html"
-# The files are the same for everybody; what they show is asked for with a key.
-_PUBLIC = {PUBLIC: True}
 _MEDIA_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -90,11 +86,11 @@ def make_console_routes(folder: Path = _FOLDER) -> list[HTTPRouteHandler]:
     """Return handlers for `/` and `/console/…`; the files are read once, here."""
     assets = load_assets(folder)
 
-    @get("/", opt=_PUBLIC, include_in_schema=False, sync_to_thread=False)
+    @get("/", include_in_schema=False, sync_to_thread=False)
     def show_console(request: Request[Any, Any, Any]) -> Response[bytes]:
         return _reply(assets[_PAGE], request.headers.get("if-none-match"))
 
-    @get("/console/{name:str}", opt=_PUBLIC, include_in_schema=False, sync_to_thread=False)
+    @get("/console/{name:str}", include_in_schema=False, sync_to_thread=False)
     def show_asset(name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
         asset = assets.get(name)
         if asset is None:

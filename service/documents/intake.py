@@ -11,6 +11,7 @@ import msgspec
 
 from db import documents, idempotency, jobs
 from db.pool import Conn, Pool
+from db.tenancy import as_caller, as_service
 from ingest.fetch import check_url
 from ingest.originals import Originals
 from ingest.parse.clean import clean_text
@@ -19,7 +20,7 @@ from ingest.store import to_original
 from service.auth.caller import Caller
 from service.documents.schemas import NewText, NewUrl, SourceUrl, Title
 from service.documents.uploads import Upload, receive_multipart
-from service.errors import Problem, not_found
+from service.errors import Problem
 
 # Metadata is filtered on and returned with every hit: a few fields, not a second document.
 MAX_METADATA_BYTES = 64 * 1024
@@ -184,8 +185,9 @@ async def _drop_file(originals: Originals, intake: Intake) -> None:
 
 
 async def _register(pool: Pool, caller: Caller, intake: Intake, idempotency_key: str | None) -> str:
-    check_team(caller, intake.team_id)
-    async with pool.acquire() as conn, conn.transaction():
+    if intake.team_id is not None:
+        caller.require("documents:write", intake.team_id)
+    async with as_caller(pool, caller.subject) as conn:
         if idempotency_key is not None:
             holder, request_hash = await idempotency.claim_key(
                 conn, caller.user_id, idempotency_key, intake.request_hash(), intake.document_id
@@ -197,7 +199,8 @@ async def _register(pool: Pool, caller: Caller, intake: Intake, idempotency_key:
                     )
                 return holder
         await insert_intake(conn, caller.user_id, intake)
-        await jobs.enqueue_ingestion(conn, intake.document_id)
+        async with as_service(conn):
+            await jobs.enqueue_ingestion(conn, intake.document_id)
     return intake.document_id
 
 
@@ -215,12 +218,3 @@ async def insert_intake(conn: Conn, user_id: str, intake: Intake) -> None:
     )
     if intake.file is not None:
         await documents.insert_original(conn, space_id, intake.document_id, to_original(intake.file))
-
-
-def check_team(caller: Caller, team_id: str | None) -> None:
-    """Raise 404 for a team the caller is not in, 403 for one where they may only read."""
-    if team_id is None or team_id in caller.writable_spaces:
-        return
-    if team_id in caller.spaces:
-        raise Problem(HTTPStatus.FORBIDDEN, "Viewers of a team may read its documents, not add to them.")
-    raise not_found("team")

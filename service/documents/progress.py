@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import msgspec
 from litestar.response import ServerSentEventMessage
 
 from db.documents import DocumentRow, find_document
-from db.events import DocumentEvents
+from db.events import Events
 from db.pool import Pool
+from db.tenancy import as_caller
+from service.auth.caller import Caller
 from service.documents.schemas import Progress
 
 _FINISHED = ("ready", "failed")
@@ -20,14 +22,14 @@ _LOOK_ANYWAY_S = 15.0
 
 
 async def wait_until_finished(
-    pool: Pool, events: DocumentEvents, spaces: Sequence[str], document_id: str, seconds: float
+    pool: Pool, events: Events, caller: Caller, document_id: str, seconds: float
 ) -> DocumentRow | None:
     """Return the document when it is ready or failed, or as it is after so many seconds; None where it is gone."""
     deadline = time.monotonic() + seconds
     with events.watch(document_id) as changed:
         while True:
             changed.clear()
-            row = await _look(pool, spaces, document_id)
+            row = await _look(pool, caller, document_id)
             left = deadline - time.monotonic()
             if row is None or row.status in _FINISHED or left <= 0 or events.closed:
                 return row
@@ -35,14 +37,14 @@ async def wait_until_finished(
 
 
 async def stream_progress(
-    pool: Pool, events: DocumentEvents, spaces: Sequence[str], document_id: str
+    pool: Pool, events: Events, caller: Caller, document_id: str
 ) -> AsyncIterator[ServerSentEventMessage]:
     """Yield the document's state now and at every change, ending with ready, failed or deleted."""
     last: Progress | None = None
     with events.watch(document_id) as changed:
         while True:
             changed.clear()
-            row = await _look(pool, spaces, document_id)
+            row = await _look(pool, caller, document_id)
             if row is None:
                 yield ServerSentEventMessage(event="deleted", data="{}")
                 return
@@ -57,9 +59,9 @@ async def stream_progress(
                 yield ServerSentEventMessage(comment="still here")
 
 
-async def _look(pool: Pool, spaces: Sequence[str], document_id: str) -> DocumentRow | None:
-    async with pool.acquire() as conn:
-        return await find_document(conn, spaces, document_id)
+async def _look(pool: Pool, caller: Caller, document_id: str) -> DocumentRow | None:
+    async with as_caller(pool, caller.subject) as conn:
+        return await find_document(conn, caller.spaces, document_id)
 
 
 async def _changed_within(changed: asyncio.Event, seconds: float) -> bool:

@@ -12,8 +12,9 @@ from litestar.response import ServerSentEvent, Stream
 
 from db import chunks, documents, ingestions, jobs
 from db.documents import Cursor, DocumentRow, Status
-from db.events import DocumentEvents, notify_document
+from db.events import Events, notify_document
 from db.pool import Pool
+from db.tenancy import as_caller, as_service
 from ingest.errors import FileTooLarge
 from ingest.originals import Originals
 from service.auth.caller import Caller
@@ -34,9 +35,6 @@ from service.errors import Problem, not_found
 from service.openapi import problems
 from service.schemas import Page
 from service.settings import Settings
-
-READ = {"scope": "documents:read"}
-WRITE = {"scope": "documents:write"}
 
 # The longest that ?wait= may hold a reply: proxies commonly give up after 60 s.
 MAX_WAIT_S = 55
@@ -61,7 +59,6 @@ IdempotencyKey = Annotated[
 @post(
     "/",
     status_code=202,
-    opt=WRITE,
     operation_class=UploadOperation,
     responses=problems(404, 409, 413, 415, 422),
     request_max_body_size=None,  # the limit is MAX_UPLOAD_BYTES, counted as the body streams in
@@ -72,7 +69,7 @@ async def upload_document(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
     originals: NamedDependency[Originals],
-    document_events: NamedDependency[DocumentEvents],
+    events: NamedDependency[Events],
     settings: NamedDependency[Settings],
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
@@ -80,7 +77,7 @@ async def upload_document(
     """Take a file (multipart), a text or an address (JSON), queue it for ingestion and answer at once."""
     intake = await _receive(request, originals, settings.max_upload_bytes)
     document_id = await register(pool, originals, caller, intake, idempotency_key)
-    row = await wait_until_finished(pool, document_events, caller.spaces, document_id, wait)
+    row = await wait_until_finished(pool, events, caller, document_id, wait)
     if row is None:
         raise not_found("document")
     return Response(Accepted.from_row(row), headers={"Location": f"/v1/documents/{document_id}"})
@@ -122,7 +119,7 @@ async def _take_json(body: bytes, originals: Originals, max_bytes: int) -> Intak
     return await take_text(new, originals, max_bytes)
 
 
-@get("/", opt=READ, responses=problems(), summary="List documents")
+@get("/", responses=problems(), summary="List documents")
 async def list_documents(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
@@ -137,7 +134,7 @@ async def list_documents(
     cursor = decode_cursor(after, Cursor)
     if source_url is not None and "\x00" in source_url:
         return Page(data=[], has_more=False, next_cursor=None)
-    async with pool.acquire() as conn:
+    async with as_caller(pool, caller.subject) as conn:
         rows = await documents.list_documents(
             conn, caller.spaces, limit=limit + 1, after=cursor, status=status, source_url=source_url
         )
@@ -149,7 +146,7 @@ async def list_documents(
     )
 
 
-@get("/{document_id:str}", opt=READ, responses=problems(404), summary="Get a document")
+@get("/{document_id:str}", responses=problems(404), summary="Get a document")
 async def get_document(
     caller: NamedDependency[Caller], pool: NamedDependency[Pool], document_id: DocumentId
 ) -> Document:
@@ -157,17 +154,22 @@ async def get_document(
     return Document.from_row(await _find(pool, caller, document_id))
 
 
-@patch("/{document_id:str}", opt=WRITE, responses=problems(404, 422), summary="Change a document")
+@patch("/{document_id:str}", responses=problems(404, 422), summary="Change a document")
 async def update_document(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
     document_id: DocumentId,
     data: JSONBody[DocumentPatch],
 ) -> Document:
-    """Change the title or the metadata; filters see new metadata at once."""
-    await _find_writable(pool, caller, document_id)
+    """Change title, metadata or team; filters and searches see it at once."""
+    row = await _find_writable(pool, caller, document_id)
     given_metadata = None if data.metadata is msgspec.UNSET else data.metadata
-    async with pool.acquire() as conn, conn.transaction():
+    team_id = None if data.team_id is msgspec.UNSET else data.team_id
+    if team_id is not None:
+        caller.require("documents:write", team_id)
+    elif data.team_id is None and row.user_id != caller.user_id:
+        raise Problem(HTTPStatus.FORBIDDEN, "Only who uploaded a document can take it back from the team.")
+    async with as_caller(pool, caller.subject) as conn:
         changed = await documents.update_document(
             conn,
             caller.writable_spaces,
@@ -175,13 +177,19 @@ async def update_document(
             title=None if data.title is msgspec.UNSET else storable(data.title),
             set_metadata=data.metadata is not msgspec.UNSET,
             metadata=checked_metadata(given_metadata),
+            set_team=data.team_id is not msgspec.UNSET,
+            team_id=team_id,
         )
+        if changed and row.status in {"queued", "processing"} and data.team_id is not msgspec.UNSET:
+            # A worker that has it in hand finds nothing any more where it was.
+            async with as_service(conn):
+                await jobs.enqueue_ingestion(conn, document_id)
     if not changed:
         raise not_found("document")
     return Document.from_row(await _find(pool, caller, document_id))
 
 
-@delete("/{document_id:str}", opt=WRITE, responses=problems(404), summary="Delete a document")
+@delete("/{document_id:str}", responses=problems(404), summary="Delete a document")
 async def delete_document(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
@@ -190,7 +198,7 @@ async def delete_document(
 ) -> None:
     """Remove the document from search at once, and its original for good."""
     await _find_writable(pool, caller, document_id)
-    async with pool.acquire() as conn, conn.transaction():
+    async with as_caller(pool, caller.subject) as conn:
         key = await documents.delete_document(conn, caller.writable_spaces, document_id)
         if key is None:
             raise not_found("document")
@@ -203,7 +211,6 @@ async def delete_document(
 @post(
     "/{document_id:str}/retry",
     status_code=202,
-    opt=WRITE,
     responses=problems(404, 409),
     summary="Try a failed document again",
 )
@@ -212,16 +219,16 @@ async def retry_document(
 ) -> Accepted:
     """Queue a failed document again, from its original."""
     await _find_writable(pool, caller, document_id)
-    async with pool.acquire() as conn, conn.transaction():
+    async with as_caller(pool, caller.subject) as conn:
         if not await ingestions.requeue(conn, caller.writable_spaces, document_id):
             raise Problem(HTTPStatus.CONFLICT, "Only a failed document can be tried again.")
-        await jobs.enqueue_ingestion(conn, document_id)
+        async with as_service(conn):
+            await jobs.enqueue_ingestion(conn, document_id)
     return Accepted.from_row(await _find(pool, caller, document_id))
 
 
 @get(
     "/{document_id:str}/content",
-    opt=READ,
     responses=problems(404, 422),
     media_type="application/octet-stream",
     summary="Download the original",
@@ -233,7 +240,7 @@ async def get_content(
     document_id: DocumentId,
 ) -> Stream:
     """Return the bytes that were uploaded, as an attachment."""
-    async with pool.acquire() as conn:
+    async with as_caller(pool, caller.subject) as conn:
         original = await documents.find_original(conn, caller.spaces, document_id)
     if original is None:
         raise not_found("document")
@@ -265,7 +272,6 @@ def _attachment(filename: str) -> str:
 
 @get(
     "/{document_id:str}/text",
-    opt=READ,
     responses=problems(404),
     media_type="text/plain",
     summary="Get the text",
@@ -274,14 +280,14 @@ async def get_text(
     caller: NamedDependency[Caller], pool: NamedDependency[Pool], document_id: DocumentId
 ) -> Response[str]:
     """Return the extracted text that character spans count in; empty until the document is ready."""
-    async with pool.acquire() as conn:
+    async with as_caller(pool, caller.subject) as conn:
         text = await documents.find_text(conn, caller.spaces, document_id)
     if text is None:
         raise not_found("document")
     return Response(text, media_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
 
 
-@get("/{document_id:str}/chunks", opt=READ, responses=problems(404), summary="List the chunks")
+@get("/{document_id:str}/chunks", responses=problems(404), summary="List the chunks")
 async def list_chunks(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
@@ -294,7 +300,7 @@ async def list_chunks(
     if position is not None and not -1 <= position < 2**31:
         raise Problem(HTTPStatus.BAD_REQUEST, "after: not a cursor of this list.")
     await _find(pool, caller, document_id)
-    async with pool.acquire() as conn:
+    async with as_caller(pool, caller.subject) as conn:
         rows = await chunks.list_chunks(
             conn,
             caller.spaces,
@@ -312,7 +318,6 @@ async def list_chunks(
 
 @get(
     "/{document_id:str}/events",
-    opt=READ,
     responses=problems(404),
     media_type="text/event-stream",
     summary="Follow the ingestion",
@@ -320,26 +325,27 @@ async def list_chunks(
 async def follow_document(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
-    document_events: NamedDependency[DocumentEvents],
+    events: NamedDependency[Events],
     document_id: DocumentId,
 ) -> ServerSentEvent:
     """Send `progress` events, then `ready`, `failed` or `deleted`, and end."""
     await _find(pool, caller, document_id)
-    return ServerSentEvent(stream_progress(pool, document_events, caller.spaces, document_id))
+    return ServerSentEvent(stream_progress(pool, events, caller, document_id))
 
 
 async def _find(pool: Pool, caller: Caller, document_id: str) -> DocumentRow:
-    async with pool.acquire() as conn:
+    async with as_caller(pool, caller.subject) as conn:
         row = await documents.find_document(conn, caller.spaces, document_id)
     if row is None:
         raise not_found("document")
     return row
 
 
-async def _find_writable(pool: Pool, caller: Caller, document_id: str) -> None:
+async def _find_writable(pool: Pool, caller: Caller, document_id: str) -> DocumentRow:
     row = await _find(pool, caller, document_id)
-    if row.space_id not in caller.writable_spaces:
-        raise Problem(HTTPStatus.FORBIDDEN, "Viewers of a team may read its documents, not change them.")
+    if row.team_id is not None:
+        caller.require("documents:write", row.team_id)
+    return row
 
 
 documents_router = Router(

@@ -32,10 +32,11 @@ class NewUrl(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
 
 class DocumentPatch(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What may be changed; metadata is replaced as a whole, null clears it."""
+    """What may be changed; metadata is replaced as a whole, null clears it; team_id shares it, null takes it back."""
 
     title: Title | msgspec.UnsetType = msgspec.UNSET
     metadata: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    team_id: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class IngestionError(msgspec.Struct, kw_only=True, frozen=True):

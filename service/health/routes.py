@@ -15,20 +15,18 @@ from service.errors import Problem
 from service.metrics import POOL_IDLE, POOL_SIZE, REGISTRY, UNFINISHED
 from service.openapi import only_problems
 
-PUBLIC = {"public": True}
-
 
 class Health(msgspec.Struct, kw_only=True, frozen=True):
     status: str
 
 
-@get("/healthz", opt=PUBLIC, tags=["health"], summary="Is the process alive?")
+@get("/healthz", tags=["health"], summary="Is the process alive?")
 async def healthz() -> Health:
     """Answer without touching anything: a database that is away is no reason to restart this process."""
     return Health(status="ok")
 
 
-@get("/readyz", opt=PUBLIC, tags=["health"], responses=only_problems(503), summary="Can it serve?")
+@get("/readyz", tags=["health"], responses=only_problems(503), summary="Can it serve?")
 async def readyz(pool: NamedDependency[Pool]) -> Health:
     """Answer 200 where the database answers and is migrated, 503 where not."""
     try:
@@ -41,7 +39,6 @@ async def readyz(pool: NamedDependency[Pool]) -> Health:
 
 @get(
     "/metrics",
-    opt=PUBLIC,
     tags=["health"],
     media_type="text/plain",
     responses=only_problems(503),

@@ -8,7 +8,6 @@ from db.pool import Pool
 from search.pipeline import SearchResult, search
 from search.query import Mode, SearchRequest
 from service.auth.caller import Caller
-from service.errors import not_found
 from service.metrics import SEARCH_SECONDS, SEARCHES
 from service.openapi import problems
 from service.providers import EmbeddingProvider
@@ -18,7 +17,6 @@ from service.search.schemas import SearchBody, SearchReply
 @post(
     "/v1/search",
     status_code=200,
-    opt={"scope": "search"},
     tags=["search"],
     responses=problems(404, 422),
     summary="Search",
@@ -47,8 +45,7 @@ def _spaces(caller: Caller, team_id: str | None) -> tuple[str, ...]:
     """Return all that the caller may see, or the one team they name. Raises 404 for a team that is not theirs."""
     if team_id is None:
         return caller.spaces
-    if team_id not in caller.spaces or team_id == caller.own_space:
-        raise not_found("team")
+    caller.require("search", team_id)
     return (team_id,)
 
 

@@ -22,7 +22,9 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     # The schema is made of types and annotations: nothing is opened for it.
     settings = Settings(home=tmp_path_factory.mktemp("home"))
     nothing = cast(Any, None)
-    app: Litestar = create_app(Runtime(settings=settings, pool=nothing, originals=nothing, embedder=nothing))
+    app: Litestar = create_app(
+        Runtime(settings=settings, owner_url="", pool=nothing, originals=nothing, embedder=nothing)
+    )
     return app.openapi_schema.to_schema()
 
 

@@ -1,0 +1,204 @@
+"""People and teams: invitations, verified addresses, webhooks' deliveries, the audit log, rates, and what usage counts.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+from migrations.sql import run
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+# Columns of ours on the platform's tables: each is nullable or has a default, so that Prisma need not know it.
+COLUMNS = """
+ALTER TABLE "User"
+    ADD COLUMN IF NOT EXISTS "emailVerified" boolean NOT NULL DEFAULT false,  -- invitations go by the address
+    ADD COLUMN IF NOT EXISTS "executionsMonth" date,      -- that executionsThisMonth counts; null: the current one
+    ADD COLUMN IF NOT EXISTS "clerkUpdatedAt" timestamptz,   -- of the newest event applied: an older one is late
+    ADD COLUMN IF NOT EXISTS "stripeUpdatedAt" timestamptz;
+-- A team has a plan of its own, and uses it up with what belongs to it.
+ALTER TABLE "Team"
+    ADD COLUMN IF NOT EXISTS "storageUsed" bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS "workflowsUsed" integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS "executionsThisMonth" integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS "executionsMonth" date,
+    ADD COLUMN IF NOT EXISTS "subscriptionStatus" "SubscriptionStatus" NOT NULL DEFAULT 'ACTIVE',
+    ADD COLUMN IF NOT EXISTS "subscriptionEndsAt" timestamp(3),
+    ADD COLUMN IF NOT EXISTS "stripeCustomerId" text,
+    ADD COLUMN IF NOT EXISTS "stripeSubscriptionId" text,
+    ADD COLUMN IF NOT EXISTS "stripeUpdatedAt" timestamptz;
+CREATE UNIQUE INDEX "Team_stripeCustomerId_key" ON "Team"("stripeCustomerId");
+CREATE UNIQUE INDEX "Team_stripeSubscriptionId_key" ON "Team"("stripeSubscriptionId");
+ALTER TABLE "AIConversation"
+    ADD COLUMN IF NOT EXISTS "teamId" text
+        CONSTRAINT "AIConversation_teamId_fkey" REFERENCES "Team"("id") ON DELETE SET NULL ON UPDATE CASCADE;
+CREATE INDEX "AIConversation_teamId_updatedAt_idx" ON "AIConversation"("teamId", "updatedAt" DESC, "id" DESC);
+ALTER TABLE "Webhook"
+    ADD COLUMN IF NOT EXISTS "teamId" text
+        CONSTRAINT "Webhook_teamId_fkey" REFERENCES "Team"("id") ON DELETE CASCADE ON UPDATE CASCADE,
+    ADD COLUMN IF NOT EXISTS "description" text,
+    ADD COLUMN IF NOT EXISTS "previousSecret" text,          -- still signs until previousSecretUntil
+    ADD COLUMN IF NOT EXISTS "previousSecretUntil" timestamptz,
+    ADD COLUMN IF NOT EXISTS "failingSince" timestamptz,     -- no delivery has succeeded since
+    ADD COLUMN IF NOT EXISTS "pausedAt" timestamptz,
+    ADD COLUMN IF NOT EXISTS "pauseReason" text;
+CREATE INDEX "Webhook_teamId_createdAt_idx" ON "Webhook"("teamId", "createdAt" DESC, "id" DESC);
+ALTER TABLE "UsageLog"
+    ADD COLUMN IF NOT EXISTS "teamId" text,
+    ADD COLUMN IF NOT EXISTS "keyId" text,
+    ADD COLUMN IF NOT EXISTS "tokens" bigint,
+    ADD COLUMN IF NOT EXISTS "bytes" bigint,
+    ADD COLUMN IF NOT EXISTS "cost" double precision;        -- in US dollars
+CREATE INDEX "UsageLog_teamId_createdAt_idx" ON "UsageLog"("teamId", "createdAt" DESC);
+"""
+
+TABLES = """
+-- Waits for a person with this address to sign in; then it becomes a membership and goes. The audit log remembers.
+CREATE TABLE team_invitation (
+    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    team_id     text NOT NULL
+        CONSTRAINT team_invitation_team_fkey REFERENCES "Team"("id") ON DELETE CASCADE ON UPDATE CASCADE,
+    email       text NOT NULL,
+    role        "TeamRole" NOT NULL CONSTRAINT team_invitation_role_below_owner CHECK (role <> 'OWNER'),
+    invited_by  text
+        CONSTRAINT team_invitation_inviter_fkey REFERENCES "User"("id") ON DELETE CASCADE ON UPDATE CASCADE,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz NOT NULL DEFAULT now() + interval '14 days'
+);
+CREATE UNIQUE INDEX team_invitation_team_email_key ON team_invitation (team_id, lower(email));
+CREATE INDEX team_invitation_email_idx ON team_invitation (lower(email));
+CREATE INDEX team_invitation_inviter_idx ON team_invitation (invited_by);
+
+-- One event on its way to one webhook: written by the transaction that caused it, sent by a job. body is signed and
+-- sent as it stands, at every attempt.
+CREATE TABLE webhook_delivery (
+    id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    webhook_id       text NOT NULL
+        CONSTRAINT webhook_delivery_webhook_fkey REFERENCES "Webhook"("id") ON DELETE CASCADE ON UPDATE CASCADE,
+    event_id         text NOT NULL,                       -- the webhook-id header: a replay keeps it
+    event_type       text NOT NULL,
+    body             text NOT NULL,
+    status           text NOT NULL DEFAULT 'pending'
+        CONSTRAINT webhook_delivery_status_known CHECK (status IN ('pending', 'delivered', 'failed')),
+    attempts         integer NOT NULL DEFAULT 0,
+    response_status  integer,
+    response_body    text,
+    error            text,
+    duration_ms      integer,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    next_attempt_at  timestamptz,
+    last_attempt_at  timestamptz,
+    finished_at      timestamptz
+);
+CREATE INDEX webhook_delivery_webhook_created_idx ON webhook_delivery (webhook_id, created_at DESC, id DESC);
+CREATE INDEX webhook_delivery_created_idx ON webhook_delivery (created_at);
+
+-- Who did what to which resource. Rows are only ever added.
+CREATE TABLE audit_log (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor          text NOT NULL
+        CONSTRAINT audit_log_actor_known CHECK (actor IN ('user', 'key', 'clerk', 'stripe', 'operator', 'system')),
+    actor_id       text,                                  -- the person; null: nobody in particular
+    key_id         text,                                  -- the key they used
+    action         text NOT NULL,                         -- team.member_added
+    resource_type  text NOT NULL,
+    resource_id    text NOT NULL,
+    team_id        text,                                  -- whose owners may read it
+    request_id     text,
+    details        jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX audit_log_team_idx ON audit_log (team_id, id DESC);
+CREATE INDEX audit_log_actor_idx ON audit_log (actor_id, id DESC);
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Signed events from outside, by the id their sender gave them: the second of two equal ones changes nothing.
+CREATE TABLE received_event (
+    provider     text NOT NULL,
+    event_id     text NOT NULL,
+    event_type   text NOT NULL,
+    subject      text,                                    -- whom it is about, in the sender's terms
+    occurred_at  timestamptz NOT NULL,
+    received_at  timestamptz NOT NULL DEFAULT now(),
+    payload      jsonb,                                   -- kept where its subject is not known yet
+    PRIMARY KEY (provider, event_id)
+);
+CREATE INDEX received_event_subject_idx ON received_event (provider, subject) WHERE payload IS NOT NULL;
+CREATE INDEX received_event_received_idx ON received_event (received_at);
+
+-- Somebody who is gone: what was signed for them before does not bring them back.
+CREATE TABLE deleted_identity (
+    subject     text PRIMARY KEY,                         -- the Clerk id
+    deleted_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- Requests of a key or a person in the window that began at started_at. Not logged: after a crash everybody starts
+-- afresh, which is better than a disk write for every request.
+CREATE UNLOGGED TABLE rate_limit (
+    subject     text NOT NULL,
+    window_s    integer NOT NULL,
+    started_at  timestamptz NOT NULL,
+    requests    integer NOT NULL,
+    PRIMARY KEY (subject, window_s)
+) WITH (fillfactor = 50);
+"""
+
+# A notification reaches whoever listens for its owner; and no team with members is ever without an owner.
+TRIGGERS = """
+CREATE FUNCTION announce_notification() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('docsearch_notification', NEW."userId");
+    RETURN NULL;
+END $$;
+CREATE TRIGGER announce_notification AFTER INSERT ON "Notification"
+    FOR EACH ROW EXECUTE FUNCTION announce_notification();
+
+CREATE FUNCTION keep_an_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    -- Two owners who leave at once must see each other: the second waits here for the first.
+    PERFORM FROM "Team" WHERE "id" = OLD."teamId" FOR NO KEY UPDATE;
+    IF FOUND
+        AND EXISTS (SELECT FROM "TeamMember" WHERE "teamId" = OLD."teamId")
+        AND NOT EXISTS (SELECT FROM "TeamMember" WHERE "teamId" = OLD."teamId" AND "role" = 'OWNER')
+    THEN
+        RAISE EXCEPTION 'team % would have no owner', OLD."teamId"
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'team_has_owner', TABLE = 'TeamMember';
+    END IF;
+    RETURN NULL;
+END $$;
+-- Deferred, so that a transfer may take its two steps in any order.
+CREATE CONSTRAINT TRIGGER team_has_owner AFTER UPDATE OR DELETE ON "TeamMember"
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD."role" = 'OWNER') EXECUTE FUNCTION keep_an_owner();
+"""
+
+DOWNGRADE = """
+DROP TRIGGER team_has_owner ON "TeamMember";
+DROP TRIGGER announce_notification ON "Notification";
+DROP TABLE rate_limit, deleted_identity, received_event, audit_log, webhook_delivery, team_invitation;
+DROP FUNCTION keep_an_owner, announce_notification, refuse_change;
+ALTER TABLE "UsageLog" DROP COLUMN "teamId", DROP COLUMN "keyId", DROP COLUMN "tokens", DROP COLUMN "bytes",
+    DROP COLUMN "cost";
+ALTER TABLE "Webhook" DROP COLUMN "teamId", DROP COLUMN "description", DROP COLUMN "previousSecret",
+    DROP COLUMN "previousSecretUntil", DROP COLUMN "failingSince", DROP COLUMN "pausedAt", DROP COLUMN "pauseReason";
+ALTER TABLE "AIConversation" DROP COLUMN "teamId";
+ALTER TABLE "Team" DROP COLUMN "storageUsed", DROP COLUMN "workflowsUsed", DROP COLUMN "executionsThisMonth",
+    DROP COLUMN "executionsMonth", DROP COLUMN "subscriptionStatus", DROP COLUMN "subscriptionEndsAt",
+    DROP COLUMN "stripeCustomerId", DROP COLUMN "stripeSubscriptionId", DROP COLUMN "stripeUpdatedAt";
+ALTER TABLE "User" DROP COLUMN "emailVerified", DROP COLUMN "executionsMonth", DROP COLUMN "clerkUpdatedAt",
+    DROP COLUMN "stripeUpdatedAt";
+"""
+
+
+def upgrade() -> None:
+    run(COLUMNS + TABLES + TRIGGERS)
+
+
+def downgrade() -> None:
+    run(DOWNGRADE)
