@@ -48,6 +48,7 @@ async def main(data: Path, queries: int) -> None:
                 user_id=space,
                 name="bench",
                 key_hash=hash_key(settings.signing_secret(), key),
+                prefix="dsk_test",
                 scopes=["search"],
             )
             await conn.execute("ANALYZE")

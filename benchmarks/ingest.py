@@ -48,7 +48,7 @@ async def ingest_all(
     """Queue the corpus for a new user, then time the worker from its start to the last ready document."""
     async with ingestor.pool.acquire() as conn, conn.transaction():
         user = await users.create_user(conn, email=email, tier="ENTERPRISE")
-    caller = Caller(user.id, user.clerk_id, None, frozenset({"admin"}), {})
+    caller = Caller(user.id, user.clerk_id, None, None, frozenset({"admin"}), {})
     for title, text in corpus:
         intake = await take_text(NewText(title=title or "untitled", content=text), ingestor.originals, 10**9)
         await register(ingestor.pool, ingestor.originals, caller, intake, None)

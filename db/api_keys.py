@@ -16,11 +16,18 @@ class ApiKey(msgspec.Struct, kw_only=True, frozen=True):
     id: str
     user_id: str
     name: str
+    prefix: str | None
     scopes: list[str]
     is_active: bool
     expires_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
+
+
+_COLUMNS = """
+"id" AS id, "userId" AS user_id, "name" AS name, "prefix" AS prefix, COALESCE("scopes", '{}') AS scopes,
+"isActive" AS is_active, "expiresAt" AS expires_at, "lastUsedAt" AS last_used_at, "createdAt" AS created_at
+"""
 
 
 async def insert_api_key(
@@ -29,19 +36,19 @@ async def insert_api_key(
     user_id: str,
     name: str,
     key_hash: str,
+    prefix: str | None = None,
     scopes: Sequence[str],
     expires_at: datetime | None = None,
 ) -> ApiKey:
     row = await conn.fetchrow(
-        """
-        INSERT INTO "ApiKey" ("userId", "name", "key", "scopes", "expiresAt") VALUES ($1, $2, $3, $4, $5)
-        RETURNING "id" AS id, "userId" AS user_id, "name" AS name, "scopes" AS scopes,
-                  "isActive" AS is_active, "expiresAt" AS expires_at, "lastUsedAt" AS last_used_at,
-                  "createdAt" AS created_at
-        """,
+        f"""
+        INSERT INTO "ApiKey" ("userId", "name", "key", "prefix", "scopes", "expiresAt")
+        VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_COLUMNS}
+        """,  # noqa: S608 - the columns are the constant above
         user_id,
         name,
         key_hash,
+        prefix,
         list(scopes),
         expires_at,
     )
@@ -50,34 +57,44 @@ async def insert_api_key(
     return ApiKey(**row)
 
 
-async def find_active_by_hash(conn: Conn, key_hash: str) -> ApiKey | None:
-    """Return the key if it is neither revoked nor expired."""
+async def list_api_keys(conn: Conn, user_id: str) -> list[ApiKey]:
+    """Return all keys of a user, revoked ones too, newest first."""
+    rows = await conn.fetch(
+        f'SELECT {_COLUMNS} FROM "ApiKey" WHERE "userId" = $1 ORDER BY "createdAt" DESC, "id" DESC',  # noqa: S608
+        user_id,
+    )
+    return [ApiKey(**row) for row in rows]
+
+
+async def find_api_key(conn: Conn, *, user_id: str, key_id: str) -> ApiKey | None:
     row = await conn.fetchrow(
-        """
-        SELECT "id" AS id, "userId" AS user_id, "name" AS name, COALESCE("scopes", '{}') AS scopes,
-               "isActive" AS is_active, "expiresAt" AS expires_at, "lastUsedAt" AS last_used_at,
-               "createdAt" AS created_at
-        FROM "ApiKey"
-        WHERE "key" = $1 AND "isActive" AND ("expiresAt" IS NULL OR "expiresAt" > now() AT TIME ZONE 'UTC')
-        """,
-        key_hash,
+        f'SELECT {_COLUMNS} FROM "ApiKey" WHERE "userId" = $1 AND "id" = $2',  # noqa: S608
+        user_id,
+        key_id,
     )
     return None if row is None else ApiKey(**row)
 
 
-async def list_api_keys(conn: Conn, user_id: str) -> list[ApiKey]:
-    """Return all keys of a user, revoked ones too, newest first."""
-    rows = await conn.fetch(
+async def count_active(conn: Conn, user_id: str) -> int:
+    """Return how many keys a user has that are neither revoked nor expired."""
+    count: int = await conn.fetchval(
         """
-        SELECT "id" AS id, "userId" AS user_id, "name" AS name, COALESCE("scopes", '{}') AS scopes,
-               "isActive" AS is_active, "expiresAt" AS expires_at, "lastUsedAt" AS last_used_at,
-               "createdAt" AS created_at
-        FROM "ApiKey" WHERE "userId" = $1
-        ORDER BY "createdAt" DESC, "id" DESC
+        SELECT count(*) FROM "ApiKey"
+        WHERE "userId" = $1 AND "isActive" AND ("expiresAt" IS NULL OR "expiresAt" > now() AT TIME ZONE 'UTC')
         """,
         user_id,
     )
-    return [ApiKey(**row) for row in rows]
+    return count
+
+
+async def rename_api_key(conn: Conn, *, user_id: str, key_id: str, name: str) -> ApiKey | None:
+    row = await conn.fetchrow(
+        f'UPDATE "ApiKey" SET "name" = $3 WHERE "userId" = $1 AND "id" = $2 RETURNING {_COLUMNS}',  # noqa: S608
+        user_id,
+        key_id,
+        name,
+    )
+    return None if row is None else ApiKey(**row)
 
 
 async def revoke_api_key(conn: Conn, *, user_id: str, key_id: str) -> bool:

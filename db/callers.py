@@ -31,6 +31,7 @@ class CallerRow(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     key_id: str | None
     key_hash: str | None
+    expires_at: datetime | None
     scopes: list[str]
     team_ids: list[str]
     team_roles: list[str]
@@ -78,7 +79,8 @@ _FIND = """
 _BY_KEY = _FIND.replace(
     "<caller>",
     """
-        SELECT k."id" AS key_id, k."key" AS key_hash, COALESCE(k."scopes", '{}') AS scopes, u."id" AS user_id,
+        SELECT k."id" AS key_id, k."key" AS key_hash, k."expiresAt" AS expires_at,
+               COALESCE(k."scopes", '{}') AS scopes, u."id" AS user_id,
                u."clerkId" AS subject, u."email" AS email, u."emailVerified" AS verified
         FROM "ApiKey" k JOIN "User" u ON u."id" = k."userId"
         WHERE k."key" = $1 AND k."isActive"
@@ -96,7 +98,8 @@ _BY_KEY = _FIND.replace(
 _BY_SUBJECT = _FIND.replace(
     "<caller>",
     """
-        SELECT NULL::text AS key_id, NULL::text AS key_hash, '{}'::text[] AS scopes, u."id" AS user_id,
+        SELECT NULL::text AS key_id, NULL::text AS key_hash, NULL::timestamp AS expires_at,
+               '{}'::text[] AS scopes, u."id" AS user_id,
                u."clerkId" AS subject, u."email" AS email, u."emailVerified" AS verified
         FROM "User" u WHERE u."clerkId" = $1""",
 ).replace("<used>", "")
@@ -124,6 +127,7 @@ async def _find(conn: Conn, sql: str, by: str, limits: Sequence[Limit]) -> Calle
         subject=row["subject"],
         key_id=row["key_id"],
         key_hash=row["key_hash"],
+        expires_at=row["expires_at"],
         scopes=row["scopes"],
         team_ids=row["team_ids"],
         team_roles=row["team_roles"],

@@ -130,6 +130,13 @@ async def member_ids(conn: Conn, team_id: str, roles: Sequence[str]) -> list[str
     return [row["userId"] for row in rows]
 
 
+async def lock_and_count(conn: Conn, team_id: str) -> int:
+    """Return how many members a team has, and hold it until the transaction ends: who leaves at once takes turns."""
+    await conn.execute('SELECT FROM "Team" WHERE "id" = $1 FOR NO KEY UPDATE', team_id)
+    count: int = await conn.fetchval('SELECT count(*) FROM "TeamMember" WHERE "teamId" = $1', team_id)
+    return count
+
+
 async def member_role(conn: Conn, team_id: str, user_id: str) -> str | None:
     role: str | None = await conn.fetchval(
         'SELECT "role"::text FROM "TeamMember" WHERE "teamId" = $1 AND "userId" = $2', team_id, user_id

@@ -90,6 +90,17 @@ async def find_user_by_email(conn: Conn, email: str) -> User | None:
     return None if row is None else User(**row)
 
 
+async def find_by_verified_email(conn: Conn, email: str) -> User | None:
+    row = await conn.fetchrow(
+        """
+        SELECT "id" AS id, "clerkId" AS clerk_id, "email" AS email, "onboardingCompleted" AS onboarding_completed
+        FROM "User" WHERE lower("email") = lower($1) AND "emailVerified"
+        """,
+        email,
+    )
+    return None if row is None else User(**row)
+
+
 async def complete_onboarding(conn: Conn, user_id: str) -> None:
     await conn.execute('UPDATE "User" SET "onboardingCompleted" = true WHERE "id" = $1', user_id)
 

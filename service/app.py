@@ -16,6 +16,7 @@ from litestar.routes import HTTPRoute
 from db.events import Events
 from db.pool import Pool
 from ingest.originals import Originals
+from service.api_keys.routes import api_keys_router
 from service.auth.access import ROUTES
 from service.auth.guard import provide_caller, require_caller, route_name
 from service.auth.rates import configured_limits
@@ -28,6 +29,7 @@ from service.reference import ReferencePage
 from service.runtime import Runtime
 from service.search.routes import search_routes
 from service.settings import Settings
+from service.teams.routes import teams_routers
 
 
 def create_app(runtime: Runtime) -> Litestar:
@@ -66,7 +68,14 @@ def create_app(runtime: Runtime) -> Litestar:
         return config
 
     app = Litestar(
-        route_handlers=[documents_router, *search_routes, *health_routes, *console_routes],
+        route_handlers=[
+            documents_router,
+            *search_routes,
+            api_keys_router,
+            *teams_routers,
+            *health_routes,
+            *console_routes,
+        ],
         dependencies={
             "caller": Provide(provide_caller),
             "pool": Provide(provide_pool),
@@ -103,7 +112,7 @@ def _openapi() -> OpenAPIConfig:
         description="Document search on PostgreSQL: hybrid retrieval with exact citations.",
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False),
         render_plugins=[ReferencePage(path="/"), JsonRenderPlugin(path="/openapi.json")],
-        tags=[Tag("documents"), Tag("search"), Tag("health")],
+        tags=[Tag("documents"), Tag("search"), Tag("API keys"), Tag("teams"), Tag("health")],
         components=Components(
             security_schemes={
                 "api_key": SecurityScheme(type="http", scheme="bearer", description="An API key, dsk_…")

@@ -15,7 +15,7 @@ from ingest.originals import Originals
 from ingest.parse.sniff import sniff_media_type
 from ingest.receive import storage_key, store_file
 from service.auth.caller import Caller
-from service.auth.keys import hash_key, mint_key
+from service.auth.keys import display_prefix, hash_key, mint_key
 from service.documents.intake import Intake, register
 from service.handbook import handbook_files
 
@@ -38,7 +38,12 @@ async def ensure_owner(pool: Pool, home: Path, secret: bytes) -> Owner:
         if key is None or await find_caller(conn, hash_key(secret, key)) is None:
             key = mint_key()
             await api_keys.insert_api_key(
-                conn, user_id=user.id, name="local owner", key_hash=hash_key(secret, key), scopes=["admin"]
+                conn,
+                user_id=user.id,
+                name="local owner",
+                key_hash=hash_key(secret, key),
+                prefix=display_prefix(key),
+                scopes=["admin"],
             )
             _keep_key(home, key)
     return Owner(user_id=user.id, key=key, is_new=not user.onboarding_completed)
@@ -63,7 +68,7 @@ def _keep_key(home: Path, key: str) -> None:
 
 async def give_handbook(pool: Pool, originals: Originals, owner: Owner) -> list[str]:
     """Queue the handbook for a new owner; return the ids of its documents. A repeat after a crash adds nothing."""
-    caller = Caller(owner.user_id, users.LOCAL_OWNER_CLERK_ID, None, frozenset({"admin"}), {})
+    caller = Caller(owner.user_id, users.LOCAL_OWNER_CLERK_ID, None, None, frozenset({"admin"}), {})
     ids = [await _give(pool, originals, caller, path) for path in handbook_files()]
     async with pool.acquire() as conn, conn.transaction():
         await users.complete_onboarding(conn, owner.user_id)

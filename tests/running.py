@@ -64,6 +64,7 @@ async def _new_user(runtime: Runtime, email: str, scopes: tuple[str, ...]) -> st
             user_id=user.id,
             name="test",
             key_hash=hash_key(runtime.settings.signing_secret(), key),
+            prefix="dsk_test",
             scopes=list(scopes),
         )
     return key
@@ -142,6 +143,7 @@ async def _owner_key(runtime: Runtime) -> str:
             user_id=owner.id,
             name="test owner",
             key_hash=hash_key(runtime.settings.signing_secret(), key),
+            prefix="dsk_test",
             scopes=["admin"],
         )
     return key

@@ -31,6 +31,8 @@ ALTER TABLE "Team"
     ADD COLUMN IF NOT EXISTS "stripeUpdatedAt" timestamptz;
 CREATE UNIQUE INDEX "Team_stripeCustomerId_key" ON "Team"("stripeCustomerId");
 CREATE UNIQUE INDEX "Team_stripeSubscriptionId_key" ON "Team"("stripeSubscriptionId");
+ALTER TABLE "ApiKey"
+    ADD COLUMN IF NOT EXISTS "prefix" text;                  -- how the key begins, to tell it from others
 ALTER TABLE "AIConversation"
     ADD COLUMN IF NOT EXISTS "teamId" text
         CONSTRAINT "AIConversation_teamId_fkey" REFERENCES "Team"("id") ON DELETE SET NULL ON UPDATE CASCADE;
@@ -70,6 +72,7 @@ CREATE TABLE team_invitation (
 CREATE UNIQUE INDEX team_invitation_team_email_key ON team_invitation (team_id, lower(email));
 CREATE INDEX team_invitation_email_idx ON team_invitation (lower(email));
 CREATE INDEX team_invitation_inviter_idx ON team_invitation (invited_by);
+CREATE INDEX "User_email_lower_idx" ON "User" (lower("email"));
 
 -- One event on its way to one webhook: written by the transaction that caused it, sent by a job. body is signed and
 -- sent as it stands, at every attempt.
@@ -179,6 +182,7 @@ CREATE CONSTRAINT TRIGGER team_has_owner AFTER UPDATE OR DELETE ON "TeamMember"
 """
 
 DOWNGRADE = """
+DROP INDEX "User_email_lower_idx";
 DROP TRIGGER team_has_owner ON "TeamMember";
 DROP TRIGGER announce_notification ON "Notification";
 DROP TABLE rate_limit, deleted_identity, received_event, audit_log, webhook_delivery, team_invitation;
@@ -188,6 +192,7 @@ ALTER TABLE "UsageLog" DROP COLUMN "teamId", DROP COLUMN "keyId", DROP COLUMN "t
 ALTER TABLE "Webhook" DROP COLUMN "teamId", DROP COLUMN "description", DROP COLUMN "previousSecret",
     DROP COLUMN "previousSecretUntil", DROP COLUMN "failingSince", DROP COLUMN "pausedAt", DROP COLUMN "pauseReason";
 ALTER TABLE "AIConversation" DROP COLUMN "teamId";
+ALTER TABLE "ApiKey" DROP COLUMN "prefix";
 ALTER TABLE "Team" DROP COLUMN "storageUsed", DROP COLUMN "workflowsUsed", DROP COLUMN "executionsThisMonth",
     DROP COLUMN "executionsMonth", DROP COLUMN "subscriptionStatus", DROP COLUMN "subscriptionEndsAt",
     DROP COLUMN "stripeCustomerId", DROP COLUMN "stripeSubscriptionId", DROP COLUMN "stripeUpdatedAt";

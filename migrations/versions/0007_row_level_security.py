@@ -251,7 +251,7 @@ BEGIN
                                   '"subscriptionEndsAt", "storageUsed", "workflowsUsed", "executionsThisMonth", '
                                   '"executionsMonth", "createdAt", "updatedAt"), UPDATE ("name", "slug", "updatedAt"), DELETE'),
             ('TeamMember',        'SELECT, UPDATE ("role"), DELETE'),
-            ('ApiKey',            'SELECT ("id", "userId", "name", "scopes", "isActive", "expiresAt", "lastUsedAt", '
+            ('ApiKey',            'SELECT ("id", "userId", "name", "prefix", "scopes", "isActive", "expiresAt", "lastUsedAt", '
                                   '"createdAt"), INSERT, UPDATE ("name", "scopes", "isActive", "expiresAt"), DELETE'),
             ('Notification',      'SELECT, UPDATE ("isRead", "readAt"), DELETE'),
             ('UsageLog',          'SELECT'),

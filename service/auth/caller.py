@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 
 from service.auth.access import PERMISSIONS, SCOPES, Role
@@ -17,6 +18,8 @@ class Caller:
     """Their "clerkId": what the claims of their transactions say (db/tenancy.py)."""
     key_id: str | None
     """The key they came with; None for a person who is signed in."""
+    expires_at: datetime | None
+    """When that key expires; None for never."""
     scopes: frozenset[str]
     roles: Mapping[str, Role]
     """Their role in each of their teams, by id."""

@@ -74,6 +74,7 @@ def to_caller(row: CallerRow) -> Caller:
         user_id=row.user_id,
         subject=row.subject,
         key_id=row.key_id,
+        expires_at=row.expires_at,
         scopes=frozenset(row.scopes),
         roles={team_id: Role(role) for team_id, role in zip(row.team_ids, row.team_roles, strict=True)},
     )

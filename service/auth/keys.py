@@ -21,3 +21,8 @@ def is_key_shaped(text: str) -> bool:
 def hash_key(secret: bytes, key: str) -> str:
     """Return hex HMAC-SHA256: a stolen table of hashes is useless without the secret."""
     return hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()
+
+
+def display_prefix(key: str) -> str:
+    """Return how a key begins: enough to tell it from others, 24 of its 256 bits."""
+    return key[: len(PREFIX) + 4]

@@ -27,8 +27,6 @@ app = typer.Typer(
 )
 
 _DEFAULT_SCOPES = ("documents:read", "documents:write", "search")
-# Enough of a key to tell it from others in a list, and too little to guess the rest.
-_PREFIX_LENGTH = 8
 
 User = Annotated[
     str | None, typer.Option("--user", metavar="EMAIL", help="Whose keys, instead of the local owner's.")
@@ -72,7 +70,7 @@ def create(
       SECRET_KEY      the server's secret that keys are hashed with [DOCSEARCH_HOME/secret.key]
     """
     from db.api_keys import insert_api_key
-    from service.auth.keys import hash_key, mint_key
+    from service.auth.keys import display_prefix, hash_key, mint_key
     from service.settings import load_settings
 
     if not name.strip():
@@ -86,12 +84,18 @@ def create(
 
     async def insert(conn: "Conn", user_id: str) -> "ApiKey":
         return await insert_api_key(
-            conn, user_id=user_id, name=name.strip(), key_hash=hashed, scopes=allowed, expires_at=expires_at
+            conn,
+            user_id=user_id,
+            name=name.strip(),
+            key_hash=hashed,
+            prefix=display_prefix(key),
+            scopes=allowed,
+            expires_at=expires_at,
         )
 
     made = _for_user(settings, user, insert)
     if as_json:
-        print_json({"key": key, "prefix": key[:_PREFIX_LENGTH]} | _to_json(made))
+        print_json({"key": key} | _to_json(made))
         return
     say(key)
     until = f" until {_day(expires_at)}" if expires_at else ""
@@ -212,6 +216,7 @@ def _to_json(key: "ApiKey") -> dict[str, Any]:
     return {
         "id": key.id,
         "name": key.name,
+        "prefix": key.prefix,
         "scopes": key.scopes,
         "status": _status(key),
         "created_at": _timestamp(key.created_at),

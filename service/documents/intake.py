@@ -14,13 +14,13 @@ from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from ingest.fetch import check_url
 from ingest.originals import Originals
-from ingest.parse.clean import clean_text
 from ingest.receive import StoredFile, clean_filename, storage_key, store_file
 from ingest.store import to_original
 from service.auth.caller import Caller
 from service.documents.schemas import NewText, NewUrl, SourceUrl, Title
 from service.documents.uploads import Upload, receive_multipart
 from service.errors import Problem
+from service.text import one_line
 
 # Metadata is filtered on and returned with every hit: a few fields, not a second document.
 MAX_METADATA_BYTES = 64 * 1024
@@ -70,7 +70,7 @@ def _from_upload(document_id: str, upload: Upload) -> Intake:
     return Intake(
         document_id=document_id,
         file=upload.file,
-        title=storable(title) if title else upload.file.filename or "",
+        title=one_line(title, "title") if title else upload.file.filename or "",
         metadata=_metadata(upload.fields.get("metadata")),
         team_id=upload.fields.get("team_id") or None,
         source_type="file",
@@ -116,19 +116,11 @@ def checked_metadata(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
     return metadata
 
 
-def storable(text: str) -> str:
-    """Return one line that PostgreSQL can hold. Raises Problem where nothing is left of it."""
-    line = " ".join(clean_text(text).split())
-    if not line:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "title: has no printable character.")
-    return line
-
-
 async def take_text(new: NewText, originals: Originals, max_bytes: int) -> Intake:
     """Receive a document given as text; it is kept as an original like any file."""
     document_id = str(uuid.uuid4())
     title, metadata, source_url = (
-        storable(new.title),
+        one_line(new.title, "title"),
         checked_metadata(new.metadata),
         _printable(new.source_url),
     )
@@ -150,7 +142,7 @@ def take_url(new: NewUrl) -> Intake:
     return Intake(
         document_id=str(uuid.uuid4()),
         file=None,
-        title=storable(new.title) if new.title else url,
+        title=one_line(new.title, "title") if new.title else url,
         metadata=checked_metadata(new.metadata),
         team_id=new.team_id,
         source_type="url",

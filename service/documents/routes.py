@@ -23,7 +23,6 @@ from service.documents.intake import (
     Intake,
     checked_metadata,
     register,
-    storable,
     take_file,
     take_text,
     take_url,
@@ -35,6 +34,7 @@ from service.errors import Problem, not_found
 from service.openapi import problems
 from service.schemas import Page
 from service.settings import Settings
+from service.text import one_line
 
 # The longest that ?wait= may hold a reply: proxies commonly give up after 60 s.
 MAX_WAIT_S = 55
@@ -174,7 +174,7 @@ async def update_document(
             conn,
             caller.writable_spaces,
             document_id,
-            title=None if data.title is msgspec.UNSET else storable(data.title),
+            title=None if data.title is msgspec.UNSET else one_line(data.title, "title"),
             set_metadata=data.metadata is not msgspec.UNSET,
             metadata=checked_metadata(given_metadata),
             set_team=data.team_id is not msgspec.UNSET,

@@ -5,6 +5,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from db import api_keys
+from db.callers import find_caller
 from service.auth.keys import hash_key
 from tests.journeys.console.browser import watch_requests
 from tests.journeys.console.person import Person
@@ -50,9 +51,9 @@ def test_revoked_key_leads_to_the_sign_in_with_a_reason(person: Person) -> None:
     async def revoke() -> bool:
         hashed = hash_key(person.service.settings.signing_secret(), person.key)
         async with person.service.runtime.pool.acquire() as conn, conn.transaction():
-            key = await api_keys.find_active_by_hash(conn, hashed)
+            key = await find_caller(conn, hashed)
             assert key is not None
-            return await api_keys.revoke_api_key(conn, user_id=key.user_id, key_id=key.id)
+            return await api_keys.revoke_api_key(conn, user_id=key.user_id, key_id=key.key_id or "")
 
     person.service.call(revoke())
     person.ask("anything")
