@@ -1,0 +1,292 @@
+"""The table of expected answers: what each route tells whom, and a world to ask in.
+
+Each case has a world of its own: a team with an owner, and an actor who is somebody to it. Whatever a route names by id
+is made anew in that world, so that cases cannot help or hurt each other.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from db.pool import Conn
+from service.auth.access import ROUTES, SCOPES
+from service.auth.keys import hash_key, mint_key
+from tests.running import Service
+
+MARK = "hall-B-is-ours"
+"""Stands in everything that belongs to the world: no stranger may ever read it."""
+
+ROLES = ("stranger", "outsider", "viewer", "member", "admin", "owner")
+"""A stranger is in no team, an outsider owns another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """A route's answers to those who are not in the team, and to its VIEWER, MEMBER, ADMIN and OWNER; what is sent."""
+
+    answers: str
+    body: Mapping[str, Any] | None = None
+    query: str = ""
+    owners: bool = False
+    """Whether the thing belongs to the team's owner in person, not to the team."""
+
+    def status(self, role: str) -> int:
+        return int(self.answers.split()[max(0, ROLES.index(role) - 1)])
+
+
+TEAM = "{team_id}"
+EXPECTED: Mapping[str, Expect] = {
+    "POST /v1/documents": Expect("404 403 202 202 202", {"title": "t", "content": "words", "team_id": TEAM}),
+    "GET /v1/documents": Expect("200 200 200 200 200"),
+    "GET /v1/documents/{document_id}": Expect("404 200 200 200 200"),
+    "PATCH /v1/documents/{document_id}": Expect("404 403 200 200 200", {"title": "changed"}),
+    "DELETE /v1/documents/{document_id}": Expect("404 403 204 204 204"),
+    "POST /v1/documents/{document_id}/retry": Expect("404 403 202 202 202"),
+    "GET /v1/documents/{document_id}/content": Expect("404 200 200 200 200"),
+    "GET /v1/documents/{document_id}/text": Expect("404 200 200 200 200"),
+    "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
+    "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
+    "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
+    "POST /v1/api-keys": Expect("201 201 201 201 201", {"name": "mine", "scopes": ["keys"]}),
+    "GET /v1/api-keys": Expect("200 200 200 200 200"),
+    "GET /v1/api-keys/{key_id}": Expect("404 404 404 404 200", owners=True),
+    "PATCH /v1/api-keys/{key_id}": Expect("404 404 404 404 200", {"name": "x"}, owners=True),
+    "DELETE /v1/api-keys/{key_id}": Expect("404 404 404 404 204", owners=True),
+    "POST /v1/teams": Expect("201 201 201 201 201", {"name": "Another"}),
+    "GET /v1/teams": Expect("200 200 200 200 200"),
+    "GET /v1/teams/{team_id}": Expect("404 200 200 200 200"),
+    "PATCH /v1/teams/{team_id}": Expect("404 403 403 200 200", {"name": "Renamed"}),
+    "DELETE /v1/teams/{team_id}": Expect("404 403 403 403 204"),
+    "GET /v1/teams/{team_id}/members": Expect("404 200 200 200 200"),
+    "PATCH /v1/teams/{team_id}/members/{user_id}": Expect("404 403 403 200 200", {"role": "ADMIN"}),
+    "DELETE /v1/teams/{team_id}/members/{user_id}": Expect("404 403 403 204 204"),
+    "POST /v1/teams/{team_id}/transfer": Expect("404 403 403 403 200", {"user_id": "{user_id}"}),
+    "POST /v1/teams/{team_id}/invitations": Expect("404 403 403 201 201", {"email": "new@example.com"}),
+    "GET /v1/teams/{team_id}/invitations": Expect("404 403 403 200 200"),
+    "DELETE /v1/teams/{team_id}/invitations/{invitation_id}": Expect("404 403 403 204 204"),
+    "GET /v1/teams/{team_id}/audit": Expect("404 403 403 403 200"),
+    "GET /v1/invitations": Expect("200 200 200 200 200"),
+    "POST /v1/invitations/{invitation_id}/accept": Expect("404 404 404 404 404"),
+    "POST /v1/invitations/{invitation_id}/decline": Expect("404 404 404 404 404"),
+}
+"""Routes that need credentials. A route of the OpenAPI document without a row here fails the tests."""
+
+OPEN = {route for route, scope in ROUTES.items() if scope is None}
+
+
+@dataclass(slots=True)
+class World:
+    service: Service
+    team_id: str
+    owner_id: str
+    actor_id: str
+    key: str
+    ids: dict[str, str] = field(default_factory=dict)
+    """A fresh one of whatever a path may name."""
+
+    @property
+    def people(self) -> list[str]:
+        """Those whose things nobody else may touch; the actor is one of them where they are the owner."""
+        return [self.owner_id, self.ids["user_id"]]
+
+    def send(self, route: str, expect: Expect, key: str | None = "") -> httpx.Response:
+        """Send the request of a route as the actor, with another key, or with none for None."""
+        method, path = route.split(" ", 1)
+        names = self.ids | {"team_id": self.team_id}
+        with self.service.client(self.key if key == "" else key) as client:
+            content = _fill(json.dumps(expect.body), names) if expect.body is not None else None
+            headers = {"Content-Type": "application/json"} if content else {}
+            request = client.build_request(
+                method, _fill(path + expect.query, names), content=content, headers=headers
+            )
+            reply = client.send(request, stream=True)
+            # A stream of events goes on for as long as somebody listens: its status and its first words will do.
+            if reply.headers.get("content-type", "").startswith("text/event-stream"):
+                reply.close()
+            else:
+                reply.read()
+            return reply
+
+    def snapshot(self) -> str:
+        """Return a digest of all that belongs to the team and its people."""
+        digest: str = self.service.call(_snapshot(self))
+        return digest
+
+    def secrets(self) -> list[str]:
+        """What no stranger may be told."""
+        return [MARK, self.team_id, self.owner_id, *self.ids.values()]
+
+
+def _fill(text: str, names: Mapping[str, str]) -> str:
+    for name, value in names.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def make_world(service: Service, role: str, scopes: list[str] | None = None) -> World:
+    """Return a new world in which the actor has a role in the team, or none."""
+    world: World = service.call(_make_world(service, role, ["admin"] if scopes is None else scopes))
+    return world
+
+
+def key_of(world: World, *, scopes: list[str], state: str = "active") -> str:
+    """Return another key of the actor's."""
+    key: str = world.service.call(_insert_key(world.service, world.actor_id, scopes, state))
+    return key
+
+
+def all_but(scope: str) -> list[str]:
+    return [name for name in SCOPES if name not in {scope, "admin"}]
+
+
+async def _make_world(service: Service, role: str, scopes: list[str]) -> World:
+    async with service.runtime.pool.acquire() as conn, conn.transaction():
+        owner_id, other_id = await _person(conn), await _person(conn)
+        team_id = await _team(conn, {owner_id: "OWNER", other_id: "MEMBER"})
+        actor_id = owner_id
+        if role != "owner":
+            actor_id = await _person(conn, named="actor")
+            if role == "outsider":
+                await _team(conn, {actor_id: "OWNER"})
+            elif role != "stranger":
+                await conn.execute(
+                    """INSERT INTO "TeamMember" ("teamId", "userId", "role") VALUES ($1, $2, $3::"TeamRole")""",
+                    team_id,
+                    actor_id,
+                    role.upper(),
+                )
+        ids = await _things(conn, team_id, owner_id) | {"user_id": other_id}
+    storage_key = f"{ids['document_id'][:2]}/{ids['document_id']}"
+    await service.runtime.originals.put(storage_key, _parts())
+    key = await _insert_key(service, actor_id, scopes, "active")
+    return World(service, team_id, owner_id, actor_id, key, ids)
+
+
+async def _parts() -> Any:
+    yield MARK.encode()
+
+
+async def _person(conn: Conn, named: str = MARK) -> str:
+    user_id: str = await conn.fetchval(
+        """
+        INSERT INTO "User" ("clerkId", "email", "firstName", "emailVerified")
+        VALUES ($1, $1 || '@example.com', $2, true) RETURNING "id"
+        """,
+        f"{named}-{uuid4()}",
+        named,
+    )
+    return user_id
+
+
+async def _team(conn: Conn, members: Mapping[str, str]) -> str:
+    team_id: str = await conn.fetchval(
+        'INSERT INTO "Team" ("name", "slug") VALUES ($1, $2) RETURNING "id"',
+        MARK if len(members) > 1 else "elsewhere",
+        f"team-{uuid4()}",
+    )
+    for user_id, role in members.items():
+        await conn.execute(
+            """INSERT INTO "TeamMember" ("teamId", "userId", "role") VALUES ($1, $2, $3::"TeamRole")""",
+            team_id,
+            user_id,
+            role,
+        )
+    return team_id
+
+
+async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
+    """Make one of each thing that a path may name: the team's, or its owner's."""
+    document_id = str(uuid4())
+    await conn.execute(
+        """
+        INSERT INTO "Document" ("id", "userId", "teamId", "title", "content") VALUES ($1, $2, $3, $4, $4)
+        """,
+        document_id,
+        owner_id,
+        team_id,
+        MARK,
+    )
+    await conn.execute(
+        """
+        INSERT INTO ingestion (space_id, document_id, status, error_stage, error_code, error_detail)
+        VALUES ($1, $2, 'failed', 'parse', 'no_text', 'none')
+        """,
+        team_id,
+        document_id,
+    )
+    await conn.execute(
+        """
+        INSERT INTO original (space_id, document_id, storage_key, filename, media_type, size_bytes, sha256)
+        VALUES ($1, $2, $3, 'x.txt', 'text/plain', $4, sha256($5))
+        """,
+        team_id,
+        document_id,
+        f"{document_id[:2]}/{document_id}",
+        len(MARK),
+        MARK.encode(),
+    )
+    key_id = await conn.fetchval(
+        """INSERT INTO "ApiKey" ("userId", "name", "key") VALUES ($1, $2, $3) RETURNING "id" """,
+        owner_id,
+        MARK,
+        str(uuid4()),
+    )
+    invitation_id = await conn.fetchval(
+        """
+        INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ($1, $2, 'MEMBER', $3)
+        RETURNING id::text
+        """,
+        team_id,
+        f"{MARK}@example.com",
+        owner_id,
+    )
+    return {"document_id": document_id, "key_id": key_id, "invitation_id": invitation_id}
+
+
+async def _insert_key(service: Service, user_id: str, scopes: list[str], state: str) -> str:
+    key = mint_key()
+    async with service.runtime.pool.acquire() as conn:
+        await conn.execute(
+            """
+            INSERT INTO "ApiKey" ("userId", "name", "key", "scopes", "isActive", "expiresAt")
+            VALUES ($1, 'actor', $2, $3, $4 <> 'revoked',
+                    CASE $4 WHEN 'expired' THEN now() AT TIME ZONE 'UTC' - interval '1 second' END)
+            """,
+            user_id,
+            hash_key(service.settings.signing_secret(), key),
+            scopes,
+            state,
+        )
+    return key
+
+
+async def _snapshot(world: World) -> str:
+    """Digest every row of every table that names the team or one of its people, by whatever column."""
+    async with world.service.runtime.pool.acquire() as conn:
+        tables = await conn.fetch(
+            """
+            SELECT c.relname AS name FROM pg_class c
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+              AND c.relname NOT IN ('audit_log', 'rate_limit', 'pgqueuer', 'pgqueuer_log')
+            ORDER BY c.relname
+            """
+        )
+        names = [world.team_id, *world.people]
+        return str([await _digest(conn, table["name"], names) for table in tables])
+
+
+async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
+    digest: str | None = await conn.fetchval(
+        f"""
+        SELECT md5(string_agg(row, '|' ORDER BY row)) FROM (
+            SELECT to_jsonb(t) - 'lastUsedAt' - 'embedding' AS row FROM "{table}" AS t
+        ) AS rows (json), LATERAL (SELECT json::text) AS texts (row)
+        WHERE EXISTS (SELECT FROM unnest($1::text[]) AS name WHERE strpos(row, name) > 0)
+        """,
+        names,
+    )
+    return digest

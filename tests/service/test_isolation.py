@@ -1,0 +1,83 @@
+"""Every route × everybody who might ask: from one table of expected answers (tests/service/isolation.py)."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.auth.access import ROUTES
+from tests.database import TestServer
+from tests.running import Service, run_service
+from tests.service.isolation import EXPECTED, OPEN, ROLES, World, all_but, key_of, make_world
+
+FORGED = "dsk_" + "A" * 43
+
+
+@pytest.fixture(scope="module")
+def running(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for all cases, each of which makes a world of its own; nothing works on its queue."""
+    dsn = postgres.create()
+    with run_service(dsn, tmp_path_factory.mktemp("home"), worker=False) as service:
+        yield service
+    postgres.drop(dsn)
+
+
+def test_every_route_has_a_row(running: Service) -> None:
+    with running.client(None) as client:
+        paths = client.get("/schema/openapi.json").json()["paths"]
+    served = {f"{method.upper()} {path.rstrip('/')}" for path, item in paths.items() for method in item}
+    assert served - OPEN == set(EXPECTED)
+    assert {route for route, scope in ROUTES.items() if scope is not None} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("route", EXPECTED)
+def test_nobody_gets_in_without_a_valid_key(running: Service, route: str) -> None:
+    world = make_world(running, "owner")
+    keys = {
+        "none": None,
+        "nonsense": "nonsense",
+        "forged": FORGED,
+        "expired": key_of(world, scopes=["admin"], state="expired"),
+        "revoked": key_of(world, scopes=["admin"], state="revoked"),
+    }
+    before = world.snapshot()
+    for name, key in keys.items():
+        reply = world.send(route, EXPECTED[route], key)
+        assert reply.status_code == 401, (name, reply.text)
+        assert reply.headers["www-authenticate"].startswith("Bearer"), name
+        assert reply.headers["content-type"] == "application/problem+json"
+    assert world.snapshot() == before
+
+
+@pytest.mark.parametrize("route", EXPECTED)
+def test_a_key_without_the_scope_is_refused_whatever_its_owner_may(running: Service, route: str) -> None:
+    needed = str(ROUTES[route])
+    world = make_world(running, "owner")
+    lacking = key_of(world, scopes=all_but(needed))
+    before = world.snapshot()
+    reply = world.send(route, EXPECTED[route], lacking)
+    assert reply.status_code == 403
+    assert reply.json()["required_scope"] == needed
+    assert world.snapshot() == before
+    enough = world.send(route, EXPECTED[route], key_of(world, scopes=[needed]))
+    assert enough.status_code == EXPECTED[route].status("owner"), enough.text
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("route", EXPECTED)
+def test_each_role_gets_what_the_table_says(running: Service, route: str, role: str) -> None:
+    world = make_world(running, role)
+    before = world.snapshot()
+    reply = world.send(route, EXPECTED[route])
+    body = "" if reply.is_closed and not reply.is_stream_consumed else reply.text
+    assert reply.status_code == EXPECTED[route].status(role), body
+    if reply.status_code >= 400:
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert world.snapshot() == before, "a refused request has changed something"
+    if role in {"stranger", "outsider"}:
+        _assert_tells_nothing(world, body)
+        assert world.snapshot() == before, "somebody from outside has changed something"
+
+
+def _assert_tells_nothing(world: World, body: str) -> None:
+    told = [secret for secret in world.secrets() if secret in body]
+    assert told == []
