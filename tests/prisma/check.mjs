@@ -298,7 +298,8 @@ async function checkValues() {
   for (const [model, field, name] of choices) {
     await check(`enums: every ${name} in ${model}.${field}`, async () => {
       const { id } = await make(model, await makeParents());
-      for (const value of Object.keys($Enums[name])) {
+      // Backwards, so that OWNER comes last: a team that has an owner keeps one.
+      for (const value of Object.keys($Enums[name]).reverse()) {
         await delegateOf(model).update({ where: { id }, data: { [field]: value } });
         assert.equal((await delegateOf(model).findFirst({ where: { id, [field]: value } }))[field], value);
       }
@@ -385,10 +386,59 @@ async function checkDocumented() {
   });
 }
 
+// What the database refuses beyond what the models say
+
+async function checkRules() {
+  await check("plans: the workflows a plan allows, also when made at once", async () => {
+    const { id: user } = await make("User");
+    const made = await Promise.allSettled(Array.from({ length: 8 }, () => make("Workflow", { user })));
+    const refused = made.filter((result) => result.status === "rejected").map((result) => result.reason);
+    assert.equal(refused.length, 3);
+    for (const error of refused) assert.match(error.message, /DS402.*the plan allows no more workflows/s);
+    const used = async () => (await prisma.user.findUniqueOrThrow({ where: { id: user } })).workflowsUsed;
+    assert.equal(await prisma.workflow.count({ where: { userId: user } }), 5);
+    assert.equal(await used(), 5);
+    await prisma.user.update({ where: { id: user }, data: { subscriptionTier: "PRO" } });
+    await make("Workflow", { user });
+    assert.equal(await used(), 6);
+    await prisma.workflow.deleteMany({ where: { userId: user } });
+    assert.equal(await used(), 0);
+  });
+  await check("plans: executions are counted, and refused beyond the month's", async () => {
+    const { user, workflow } = await makeParents();
+    const run = () => make("WorkflowExecution", { user, workflow });
+    await Promise.all(Array.from({ length: 5 }, run));
+    const counted = await prisma.user.findUniqueOrThrow({ where: { id: user } });
+    assert.equal(counted.executionsThisMonth, 5);
+    await prisma.user.update({ where: { id: user }, data: { executionsThisMonth: 1000 } });
+    await assert.rejects(run, /DS402.*the plan allows no more executions/s);
+    assert.equal(await prisma.workflowExecution.count({ where: { workflowId: workflow } }), 5);
+  });
+  await check("teams: one with members has an owner, who may hand it over in either order", async () => {
+    const { team, user } = await makeParents();
+    const { id: other } = await make("User");
+    const setRole = (userId, role, client = prisma) =>
+      client.teamMember.update({ where: { teamId_userId: { teamId: team, userId } }, data: { role } });
+    await prisma.teamMember.create({ data: { teamId: team, userId: user, role: "OWNER" } });
+    await prisma.teamMember.create({ data: { teamId: team, userId: other } });
+    await assert.rejects(setRole(user, "MEMBER"), /would have no owner/);
+    await assert.rejects(prisma.user.delete({ where: { id: user } }), /would have no owner/);
+    await prisma.$transaction([setRole(user, "MEMBER"), setRole(other, "OWNER")]);
+    await prisma.$transaction(async (tx) => {
+      await setRole(user, "OWNER", tx);
+      await setRole(other, "MEMBER", tx);
+    });
+    const owners = await prisma.teamMember.findMany({ where: { teamId: team, role: "OWNER" } });
+    assert.deepEqual(owners.map((row) => row.userId), [user]);
+    await prisma.team.delete({ where: { id: team } });
+  });
+}
+
 for (const model of Object.keys(models)) await checkTable(model);
 await checkRelations();
 await checkConstraints();
 await checkValues();
 await checkDocumented();
+await checkRules();
 await prisma.$disconnect();
 console.log(JSON.stringify(report));

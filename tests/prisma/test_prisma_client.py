@@ -11,9 +11,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+from db.dsn import with_user
+from db.pool import Conn
+from db.tenancy import SERVICE_ROLE
 
 pytestmark = pytest.mark.prisma
 
@@ -34,6 +39,8 @@ ENVIRONMENT = {
     "CHECKPOINT_DISABLE": "1",
     "PRISMA_HIDE_UPDATE_MESSAGE": "1",
 }
+# Neither owner nor superuser: bound by forced row-level security like everybody.
+WEB_ROLE = "web_application"
 OLDEST_NODE = (20, 19)
 TIMEOUT_S = 300
 
@@ -51,8 +58,19 @@ def client_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_table_serves_a_generated_client(client_dir, database_url):
-    found = _run("node", "check.mjs", cwd=client_dir, DATABASE_URL=database_url)
+@pytest.fixture(params=["owner", "service"])
+async def client_url(request: pytest.FixtureRequest, database_url: str, conn: Conn) -> AsyncIterator[str]:
+    """The database, as the owner of the tables or as what else the web application may log in as."""
+    if request.param == "owner":
+        yield database_url
+    else:
+        await conn.execute(f"CREATE ROLE {WEB_ROLE} LOGIN IN ROLE {SERVICE_ROLE}")
+        yield with_user(database_url, WEB_ROLE)
+        await conn.execute(f"DROP ROLE {WEB_ROLE}")
+
+
+def test_every_table_serves_a_generated_client(client_dir, client_url):
+    found = _run("node", "check.mjs", cwd=client_dir, DATABASE_URL=client_url)
     assert found.returncode == 0, found.stderr
     report = json.loads(found.stdout)
     assert report["failed"] == {}
