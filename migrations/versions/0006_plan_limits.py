@@ -107,12 +107,12 @@ WORKFLOWS = """
 CREATE FUNCTION recount_workflows(team text, owner text, enforce boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-    held "SubscriptionTier";
+    current_tier "SubscriptionTier";
     counted integer;
     allowed integer;
 BEGIN
     IF team IS NOT NULL THEN
-        SELECT effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt") INTO held
+        SELECT effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt") INTO current_tier
         FROM "Team" WHERE "id" = team FOR NO KEY UPDATE;
         IF NOT FOUND THEN
             RETURN;
@@ -120,7 +120,7 @@ BEGIN
         SELECT count(*) INTO counted FROM "Workflow" WHERE "teamId" = team;
         UPDATE "Team" SET "workflowsUsed" = counted WHERE "id" = team;
     ELSE
-        SELECT effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt") INTO held
+        SELECT effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt") INTO current_tier
         FROM "User" WHERE "id" = owner FOR NO KEY UPDATE;
         IF NOT FOUND THEN
             RETURN;
@@ -128,9 +128,9 @@ BEGIN
         SELECT count(*) INTO counted FROM "Workflow" WHERE "userId" = owner AND "teamId" IS NULL;
         UPDATE "User" SET "workflowsUsed" = counted WHERE "id" = owner;
     END IF;
-    SELECT workflow_limit INTO allowed FROM plan WHERE tier = held;
+    SELECT workflow_limit INTO allowed FROM plan WHERE plan.tier = current_tier;
     IF enforce AND counted > allowed THEN
-        PERFORM refuse_beyond_plan('workflows', held, counted - 1, allowed, NULL);
+        PERFORM refuse_beyond_plan('workflows', current_tier, counted - 1, allowed, NULL);
     END IF;
 END $$;
 

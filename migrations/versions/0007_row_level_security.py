@@ -318,7 +318,9 @@ ALTER FUNCTION count_updated_terms() SECURITY DEFINER;
 
 DOWNGRADE = """
 DO $$
-DECLARE found record;
+DECLARE
+    found record;
+    wanted text;
 BEGIN
     FOR found IN
         SELECT tablename AS tbl, policyname AS name FROM pg_policies
@@ -360,11 +362,15 @@ BEGIN
     END IF;
     -- Their privileges in this database; the roles themselves where no other database of the server uses them.
     DROP OWNED BY docsearch_app, docsearch_service;
-    BEGIN
-        DROP ROLE docsearch_app, docsearch_service;
-    EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
-        NULL;
-    END;
+    -- One at a time and in the order in which upgrading comes upon them, so as to wait for a migration of another
+    -- database without holding what that waits for.
+    FOREACH wanted IN ARRAY ARRAY['docsearch_service', 'docsearch_app'] LOOP
+        BEGIN
+            EXECUTE format('DROP ROLE %I', wanted);
+        EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+            NULL;
+        END;
+    END LOOP;
 END $$;
 """
 
