@@ -8,7 +8,7 @@ docsearch_service  works for the service itself: authenticates, searches with th
                    has a policy of its own on every table, not BYPASSRLS, which only superusers may give away.
 
 Why search is not bound by the policies: `@@` and `&&` are not leakproof, so under a policy the planner may not use
-their GIN indexes. docs/adr/0014 has the whole of it.
+their GIN indexes. docs/adr/0014-two-walls.md has the whole of it.
 
 Revision ID: 0007
 Revises: 0006

@@ -105,6 +105,19 @@ def create(
     )
 
 
+@app.command("new-encryption-key")
+def new_encryption_key() -> None:
+    """Print a new key for ENCRYPTION_KEY; nothing is changed or kept.
+
+    \b
+    Example:
+      docsearch keys new-encryption-key
+    """
+    from cryptography.fernet import Fernet
+
+    say(Fernet.generate_key().decode())
+
+
 @app.command("list")
 def list_keys(user: User = None, as_json: AsJson = False) -> None:
     """List the keys, newest first: never the keys themselves.
