@@ -1,25 +1,19 @@
 """Fetch a document by its URL, for whoever asked, and never from inside our own network.
 
-The address is checked where the connection is made, so that neither a redirect nor a name that resolves to
-something else the second time gets around it.
+The address is checked where the connection is made: ingest/outbound.py.
 """
 
-import asyncio
-import ipaddress
-import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import httpcore
 
+from ingest import outbound
 from ingest.errors import FetchFailed, FetchRefused
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from ingest.outbound import AddressRefused, GuardedBackend, NameUnresolved, Network
 
 MAX_REDIRECTS = 5
 _TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 10.0}
@@ -42,7 +36,7 @@ class Fetcher:
     """Gets http and https URLs from public addresses, and from the networks that the operator allows."""
 
     def __init__(self, allowed_networks: Iterable[Network] = ()) -> None:
-        self._backend = _GuardedBackend(tuple(allowed_networks))
+        self._backend = GuardedBackend(allowed_networks)
 
     @asynccontextmanager
     async def get(self, url: str) -> AsyncIterator[Fetched]:
@@ -62,14 +56,9 @@ class Fetcher:
 def check_url(url: str) -> None:
     """Raise FetchRefused for anything but a plain http or https URL."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as exc:
-        raise FetchRefused(f"The address is not a URL: {exc}.") from exc
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
-        raise FetchRefused("The address must be an http or https URL.")
-    if parts.username is not None or parts.password is not None:
-        raise FetchRefused("The address must not hold a user name or password.")
+        outbound.check_url(url)
+    except AddressRefused as exc:
+        raise FetchRefused(str(exc)) from exc
 
 
 @asynccontextmanager
@@ -77,25 +66,19 @@ async def _request(pool: httpcore.AsyncConnectionPool, url: str) -> AsyncIterato
     headers = [("User-Agent", "docsearch"), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
     try:
         async with pool.stream(
-            "GET", _ascii(url), headers=headers, extensions={"timeout": _TIMEOUTS}
+            "GET", outbound.wire_url(url), headers=headers, extensions={"timeout": _TIMEOUTS}
         ) as response:
             yield response
+    except AddressRefused as exc:
+        raise FetchRefused(str(exc)) from exc
+    except NameUnresolved as exc:
+        raise FetchFailed(str(exc), retryable=True) from exc
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as exc:
         raise FetchFailed(
             f"The address did not answer properly ({type(exc).__name__}).", retryable=True
         ) from exc
     except httpcore.UnsupportedProtocol as exc:
         raise FetchRefused("The address must be an http or https URL.") from exc
-
-
-def _ascii(url: str) -> str:
-    """Return url as it goes over the wire: host in IDNA, the rest percent-encoded UTF-8."""
-    import httpx
-
-    try:
-        return str(httpx.URL(url))
-    except httpx.InvalidURL as exc:
-        raise FetchRefused(f"The address is not a URL: {exc}.") from exc
 
 
 def _accept(url: str, response: httpcore.Response) -> Fetched:
@@ -126,57 +109,3 @@ def _filename(url: str, disposition: str | None) -> str | None:
         if given:
             return given
     return unquote(urlsplit(url).path.rsplit("/", 1)[-1]) or None
-
-
-class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a name itself and connects to the very address it has checked."""
-
-    def __init__(self, allowed: Sequence[Network]) -> None:
-        self._inner = httpcore.AnyIOBackend()
-        self._allowed = allowed
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        addresses = await _resolve(host, port)
-        refused = [address for address in addresses if not self.is_allowed(address)]
-        if refused:
-            # One private address among public ones is how a name is made to slip through.
-            raise FetchRefused(
-                f"{host} is not a public address, and documents are fetched from public ones only."
-            )
-        return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
-
-    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        raise FetchRefused("The address must be an http or https URL.")
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def is_allowed(self, address: Address) -> bool:
-        address = unwrap(address)
-        if any(address.version == network.version and address in network for network in self._allowed):
-            return True
-        return address.is_global and not address.is_multicast
-
-
-def unwrap(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one carries (mapped, 6to4, NAT64), else the address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in ipaddress.IPv6Network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
-
-
-async def _resolve(host: str, port: int) -> list[Address]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as exc:
-        raise FetchFailed(f"The name {host} cannot be resolved.", retryable=True) from exc
-    return [ipaddress.ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
