@@ -84,7 +84,9 @@ def is_allowed(address: Address, allowed_networks: Sequence[Network]) -> bool:
     if isinstance(carried, ipaddress.IPv6Address) and carried not in _UNICAST_V6:
         return False
     return (
-        carried.is_global and not carried.is_multicast and not any(carried in network for network in _NOT_HOSTS)
+        carried.is_global
+        and not carried.is_multicast
+        and not any(carried in network for network in _NOT_HOSTS)
     )
 
 

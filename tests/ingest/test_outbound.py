@@ -244,6 +244,9 @@ def test_any_port_of_a_public_host_may_be_named() -> None:
 
 
 def test_a_url_goes_over_the_wire_in_ascii() -> None:
-    assert wire_url("https://bücher.example/größe?q=ü") == "https://xn--bcher-kva.example/gr%C3%B6%C3%9Fe?q=%C3%BC"
+    assert (
+        wire_url("https://bücher.example/größe?q=ü")
+        == "https://xn--bcher-kva.example/gr%C3%B6%C3%9Fe?q=%C3%BC"
+    )
     with pytest.raises(AddressRefused):
         wire_url("http://１２７.0.0.1/")
