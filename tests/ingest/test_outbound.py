@@ -13,6 +13,7 @@ from ingest.outbound import (
     AddressRefused,
     GuardedBackend,
     NameUnresolved,
+    Network,
     check_url,
     is_allowed,
     literal_address,
@@ -55,7 +56,7 @@ async def port() -> AsyncIterator[int]:
     await server.wait_closed()
 
 
-async def connect(host: str, port: int = 80, *allowed: ipaddress.IPv4Network) -> None:
+async def connect(host: str, port: int = 80, *allowed: Network) -> None:
     stream = await GuardedBackend(allowed).connect_tcp(host, port, timeout=5)
     await stream.aclose()
 
