@@ -8,7 +8,7 @@ free: whoever can name a public address can reach each of its ports without us.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -43,7 +43,7 @@ def check_url(url: str) -> SplitResult:
         port = parts.port
     except ValueError as exc:
         raise AddressRefused(f"The address is not a URL: {exc}.") from exc
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or " " in parts.hostname or port == 0:
         raise AddressRefused("The address must be an http or https URL.")
     if parts.username is not None or parts.password is not None:
         raise AddressRefused("The address must not hold a user name or password.")
@@ -76,18 +76,20 @@ def literal_address(host: str) -> Address | None:
         return None
 
 
-def is_allowed(address: Address, allowed_networks: Sequence[Network]) -> bool:
-    """Return whether address is public, or in a network that the operator allows."""
+def is_allowed(address: Address, allowed_networks: Iterable[Network], *, public: bool = True) -> bool:
+    """Return whether address is public, where that will do, or in a network that the operator allows."""
     carried = unwrap(address)
-    if any(one in network for one in (address, carried) for network in allowed_networks):
+    if any(one in network for network in allowed_networks for one in (address, carried)):
         return True
-    if isinstance(carried, ipaddress.IPv6Address) and carried not in _UNICAST_V6:
+    return public and _is_public_host(carried)
+
+
+def _is_public_host(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST_V6:
         return False
-    return (
-        carried.is_global
-        and not carried.is_multicast
-        and not any(carried in network for network in _NOT_HOSTS)
-    )
+    if any(address in network for network in _NOT_HOSTS):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def unwrap(address: Address) -> Address:
@@ -105,9 +107,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     Raises AddressRefused, and httpcore's own errors, of which NameUnresolved is one.
     """
 
-    def __init__(self, allowed_networks: Iterable[Network] = ()) -> None:
+    def __init__(self, allowed_networks: Iterable[Network] = (), *, public: bool = True) -> None:
+        """Connect to the networks that the operator allows, and to public addresses unless public is False."""
         self._inner = httpcore.AnyIOBackend()
         self._allowed = tuple(allowed_networks)
+        self._public = public
 
     async def connect_tcp(
         self,
@@ -118,11 +122,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         addresses = await _resolve(host, port, timeout)
-        if not all(is_allowed(address, self._allowed) for address in addresses):
+        if not all(is_allowed(address, self._allowed, public=self._public) for address in addresses):
             # One private address among public ones is how a name is made to slip through.
-            raise AddressRefused(
-                f"{host} is not a public address, and connections are made to public ones only."
-            )
+            wanted = "a public address" if self._public else "in a network that is allowed without encryption"
+            raise AddressRefused(f"{host} is not {wanted}, and nothing is sent elsewhere.")
         return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:

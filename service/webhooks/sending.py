@@ -66,7 +66,7 @@ class Attempt:
 
 
 class WebhookSender:
-    """Sends to public addresses over TLS, and to the networks that the operator allows."""
+    """Sends to public addresses over TLS, and to the networks that the operator allows with or without."""
 
     def __init__(
         self,
@@ -75,7 +75,9 @@ class WebhookSender:
         tls: ssl.SSLContext | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._backend = GuardedBackend(allowed_networks)
+        networks = tuple(allowed_networks)
+        self._encrypted = GuardedBackend(networks)
+        self._plain = GuardedBackend(networks, public=False)
         # Made once: reading the system's certificates takes longer than most deliveries.
         self._tls = tls or httpcore.default_ssl_context()
         self._timeout_s = timeout_s
@@ -98,11 +100,9 @@ class WebhookSender:
         return _answered(reply, _elapsed_ms(started))
 
     async def _post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> "_Reply":
-        check_url(url)
+        backend = self._encrypted if check_url(url).scheme == "https" else self._plain
         async with (
-            httpcore.AsyncConnectionPool(
-                network_backend=self._backend, ssl_context=self._tls, retries=0
-            ) as pool,
+            httpcore.AsyncConnectionPool(network_backend=backend, ssl_context=self._tls, retries=0) as pool,
             # No timeouts of httpcore's own: each is for a single read, and the budget is for all of them.
             pool.stream("POST", wire_url(url), headers=headers, content=body) as response,
         ):

@@ -205,6 +205,20 @@ async def test_a_name_that_later_points_inside_is_refused(
     ]
 
 
+async def test_plain_http_goes_to_allowed_networks_alone(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["127.0.0.1", "198.41.0.4"])
+
+    def getaddrinfo(_host: str, port: int, *_: object, **__: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    url = receiver.url.replace("127.0.0.1", "receiver.internal")
+    assert (await send(url)).verdict is Verdict.DELIVERED
+    assert (await send(url)).error == "address_refused"
+
+
 async def test_a_name_without_an_address_may_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def getaddrinfo(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
