@@ -77,5 +77,6 @@ def _fernet(key: str, number: int, count: int) -> Fernet:
         # Not from exc: what a parser says of a key may quote it.
         which = "it" if count == 1 else f"key {number} of {count}"
         raise SettingsError(
-            f"ENCRYPTION_KEY: {which} must be 32 random bytes in base64; make them with: openssl rand -base64 32"
+            f"ENCRYPTION_KEY: {which} must be 32 random bytes in base64; make one with "
+            "`docsearch keys new-encryption-key`."
         ) from None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from service.commands.encryption import rotate_encryption
 from service.commands.output import CommandFailed, one_line, print_json, say, stderr_console, stdout_console
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 
 _DEFAULT_SCOPES = ("documents:read", "documents:write", "search")
+
+app.command("rotate-encryption")(rotate_encryption)
 
 User = Annotated[
     str | None, typer.Option("--user", metavar="EMAIL", help="Whose keys, instead of the local owner's.")
