@@ -95,9 +95,9 @@ async def mark_ready(
 
 async def mark_failed(
     conn: Conn, space_id: str, document_id: str, *, stage: str, code: str, detail: str, retrying: bool
-) -> None:
-    """Record the reason; retrying leaves the document queued for another attempt."""
-    await conn.execute(
+) -> bool:
+    """Record the reason; retrying leaves the document queued for another attempt. False where it is gone, or ready."""
+    tag: str = await conn.execute(
         """
         UPDATE ingestion
         SET status = CASE WHEN $6 THEN 'queued' ELSE 'failed' END, stage = NULL,
@@ -114,6 +114,7 @@ async def mark_failed(
         retrying,
         DOCUMENT,
     )
+    return tag == "UPDATE 1"
 
 
 async def requeue(conn: Conn, spaces: Sequence[str], document_id: str) -> bool:
@@ -149,16 +150,17 @@ async def count_unfinished(conn: Conn) -> dict[str, int]:
     return {row["status"]: row["n"] for row in rows}
 
 
-async def abandon(conn: Conn, document_id: str) -> None:
-    """Give a document up after errors that nobody expected; the log has them."""
-    await conn.execute(
+async def abandon(conn: Conn, document_id: str) -> str | None:
+    """Give a document up after errors that nobody expected; the log has them. Return its space where it was in work."""
+    space_id: str | None = await conn.fetchval(
         """
         UPDATE ingestion
         SET status = 'failed', error_stage = COALESCE(stage, 'fetch'), stage = NULL, error_code = 'internal',
             error_detail = 'Something went wrong on our side, several times. The log says what.', finished_at = now()
         WHERE document_id = $1 AND status IN ('queued', 'processing')
-        RETURNING pg_notify($2, document_id)
+        RETURNING space_id, pg_notify($2, document_id)
         """,
         document_id,
         DOCUMENT,
     )
+    return space_id

@@ -1,16 +1,31 @@
 """The queue: jobs are enqueued in the transaction that makes them necessary."""
 
+from collections.abc import Sequence
+from datetime import timedelta
+
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
 from db.pool import Conn
 
 INGEST_DOCUMENT = "ingest_document"
+DELIVER_WEBHOOK = "deliver_webhook"
 
 
 async def enqueue_ingestion(conn: Conn, document_id: str) -> None:
     """Enqueue on conn, so that a rollback of its transaction takes the job with it."""
     await Queries(AsyncpgDriver(conn)).enqueue(INGEST_DOCUMENT, document_id.encode())  # type: ignore[arg-type]
+
+
+async def enqueue_deliveries(conn: Conn, delivery_ids: Sequence[str], delay: timedelta | None = None) -> None:
+    """Enqueue the sending of events on conn, as above; delay puts it off."""
+    count = len(delivery_ids)
+    await Queries(AsyncpgDriver(conn)).enqueue(  # type: ignore[arg-type]
+        [DELIVER_WEBHOOK] * count,
+        [delivery_id.encode() for delivery_id in delivery_ids],
+        [0] * count,
+        [delay] * count,
+    )
 
 
 async def requeue_orphans(conn: Conn) -> int:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from db import chunks as chunk_rows
-from db import documents, ingestions
+from db import documents, ingestions, outbox
 from db.pool import Pool
 from ingest import store
 from ingest.chunk import Chunk
@@ -231,8 +231,8 @@ async def _checked(embedder: Embedder, texts: Sequence[str]) -> Embeddings:
 
 async def _fail(pool: Pool, claim: ingestions.Claim, exc: IngestError, max_attempts: int) -> Outcome:
     retrying = exc.retryable and claim.attempts < max_attempts
-    async with pool.acquire() as conn:
-        await ingestions.mark_failed(
+    async with pool.acquire() as conn, conn.transaction():
+        failed = await ingestions.mark_failed(
             conn,
             claim.space_id,
             claim.document_id,
@@ -241,4 +241,6 @@ async def _fail(pool: Pool, claim: ingestions.Claim, exc: IngestError, max_attem
             detail=exc.detail,
             retrying=retrying,
         )
+        if failed and not retrying:
+            await outbox.emit_document(conn, claim.space_id, "document.failed", claim.document_id)
     return Outcome(claim.document_id, error=exc, retrying=retrying)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db import chunks as chunk_rows
-from db import documents, ingestions, lexical
+from db import documents, ingestions, lexical, outbox
 from db.pool import Conn
 from ingest.chunk import Chunk
 from ingest.embed import Embeddings, embedding_text
@@ -106,4 +106,5 @@ async def store_document(conn: Conn, space_id: str, document_id: str, prepared: 
         token_count=sum(row.token_count for row in prepared.rows),
         embedding_model=prepared.model,
     )
+    await outbox.emit_document(conn, space_id, "document.ready", document_id)
     return True

@@ -82,7 +82,8 @@ def create_app(runtime: Runtime) -> Litestar:
             "originals": Provide(provide_originals),
             "embedder": Provide(provide_embedder),
             "settings": Provide(provide_settings),
-            "events": Provide(provide_events),
+            # Not "events": Litestar takes what is wrong with a body's field of a dependency's name for a fault of ours.
+            "event_feed": Provide(provide_events),
         },
         guards=[require_caller],
         plugins=[problem_details_plugin()],

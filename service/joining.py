@@ -2,6 +2,7 @@
 
 from db.invitations import InvitationRow, take_invitations
 from db.notifications import notify
+from db.outbox import emit
 from db.pool import Conn
 from db.teams import insert_member
 from service.audit import audit_system
@@ -25,6 +26,12 @@ async def accept_invitations(
             f"You are in {invitation.team_name}",
             f"You have joined the team {invitation.team_name} with the role {invitation.role}.",
             {"team_id": invitation.team_id, "role": invitation.role},
+        )
+        await emit(
+            conn,
+            invitation.team_id,
+            "team.member_added",
+            {"team_id": invitation.team_id, "user_id": user_id, "role": invitation.role},
         )
         await audit_system(
             conn,

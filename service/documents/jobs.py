@@ -11,6 +11,7 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
 
 from db.ingestions import abandon
+from db.outbox import emit_document
 from ingest.pipeline import Ingestor, Outcome, ingest_document
 from service.metrics import CHUNKS_STORED, DOCUMENTS_INGESTED, INGEST_SECONDS
 
@@ -43,7 +44,9 @@ async def _unexpected(ingestor: Ingestor, document_id: str, attempts: int, exc: 
     if attempts + 1 < MAX_ATTEMPTS:
         raise RetryRequested(_delay(attempts), reason=type(exc).__name__) from exc
     async with ingestor.pool.acquire() as conn, conn.transaction():
-        await abandon(conn, document_id)
+        space_id = await abandon(conn, document_id)
+        if space_id is not None:
+            await emit_document(conn, space_id, "document.failed", document_id)
     DOCUMENTS_INGESTED.labels("failed").inc()
 
 

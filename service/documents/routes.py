@@ -13,7 +13,8 @@ from litestar.response import ServerSentEvent, Stream
 from db import chunks, documents, ingestions, jobs
 from db.documents import Cursor, DocumentRow, Status
 from db.events import Events, notify_document
-from db.pool import Pool
+from db.outbox import emit_document
+from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from ingest.errors import FileTooLarge
 from ingest.originals import Originals
@@ -69,7 +70,7 @@ async def upload_document(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
     originals: NamedDependency[Originals],
-    events: NamedDependency[Events],
+    event_feed: NamedDependency[Events],
     settings: NamedDependency[Settings],
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
@@ -77,7 +78,7 @@ async def upload_document(
     """Take a file (multipart), a text or an address (JSON), queue it for ingestion and answer at once."""
     intake = await _receive(request, originals, settings.max_upload_bytes)
     document_id = await register(pool, originals, caller, intake, idempotency_key)
-    row = await wait_until_finished(pool, events, caller, document_id, wait)
+    row = await wait_until_finished(pool, event_feed, caller, document_id, wait)
     if row is None:
         raise not_found("document")
     return Response(Accepted.from_row(row), headers={"Location": f"/v1/documents/{document_id}"})
@@ -169,8 +170,12 @@ async def update_document(
         caller.require("documents:write", team_id)
     elif data.team_id is None and row.user_id != caller.user_id:
         raise Problem(HTTPStatus.FORBIDDEN, "Only who uploaded a document can take it back from the team.")
+    moves = data.team_id is not msgspec.UNSET and (team_id or row.user_id) != row.space_id
     async with as_caller(pool, caller.subject) as conn:
-        changed = await documents.update_document(
+        if moves:
+            async with as_service(conn):
+                await emit_document(conn, row.space_id, "document.deleted", document_id, reason="moved")
+        if not await documents.update_document(
             conn,
             caller.writable_spaces,
             document_id,
@@ -179,14 +184,21 @@ async def update_document(
             metadata=checked_metadata(given_metadata),
             set_team=data.team_id is not msgspec.UNSET,
             team_id=team_id,
-        )
-        if changed and row.status in {"queued", "processing"} and data.team_id is not msgspec.UNSET:
-            # A worker that has it in hand finds nothing any more where it was.
+        ):
+            raise not_found("document")
+        if moves:
             async with as_service(conn):
-                await jobs.enqueue_ingestion(conn, document_id)
-    if not changed:
-        raise not_found("document")
+                await _settle(conn, row, team_id or row.user_id)
     return Document.from_row(await _find(pool, caller, document_id))
+
+
+async def _settle(conn: Conn, row: DocumentRow, space_id: str) -> None:
+    """After a move: tell the webhooks of where the document is now, or have it ingested there."""
+    if row.status == "ready":
+        await emit_document(conn, space_id, "document.ready", row.id)
+    elif row.status in {"queued", "processing"}:
+        # A worker that has it in hand finds nothing any more where it was.
+        await jobs.enqueue_ingestion(conn, row.id)
 
 
 @delete("/{document_id:str}", responses=problems(404), summary="Delete a document")
@@ -197,8 +209,10 @@ async def delete_document(
     document_id: DocumentId,
 ) -> None:
     """Remove the document from search at once, and its original for good."""
-    await _find_writable(pool, caller, document_id)
+    row = await _find_writable(pool, caller, document_id)
     async with as_caller(pool, caller.subject) as conn:
+        async with as_service(conn):
+            await emit_document(conn, row.space_id, "document.deleted", document_id)
         key = await documents.delete_document(conn, caller.writable_spaces, document_id)
         if key is None:
             raise not_found("document")
@@ -325,12 +339,12 @@ async def list_chunks(
 async def follow_document(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
-    events: NamedDependency[Events],
+    event_feed: NamedDependency[Events],
     document_id: DocumentId,
 ) -> ServerSentEvent:
     """Send `progress` events, then `ready`, `failed` or `deleted`, and end."""
     await _find(pool, caller, document_id)
-    return ServerSentEvent(stream_progress(pool, events, caller, document_id))
+    return ServerSentEvent(stream_progress(pool, event_feed, caller, document_id))
 
 
 async def _find(pool: Pool, caller: Caller, document_id: str) -> DocumentRow:

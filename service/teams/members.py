@@ -9,6 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody, PathParameter
 
 from db import teams
+from db.outbox import emit
 from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from service.audit import audit
@@ -55,6 +56,7 @@ async def change_role(
                 conn, caller, "team.member_role_changed", "user", user_id,
                 team_id=team_id, before=before, after=data.role,
             )  # fmt: skip
+            await _emit_role(conn, team_id, user_id, data.role)
         found = [row for row in await teams.list_members(conn, team_id) if row.user_id == user_id]
     return Member.from_row(found[0])
 
@@ -85,6 +87,7 @@ async def remove_member(
                 conn, caller, "team.member_left" if leaving else "team.member_removed", "user", user_id,
                 team_id=team_id, role=role,
             )  # fmt: skip
+            await emit(conn, team_id, "team.member_removed", {"team_id": team_id, "user_id": user_id})
 
 
 @post("/{team_id:str}/transfer", status_code=200, responses=problems(404), summary="Hand a team over")
@@ -103,8 +106,16 @@ async def transfer_team(
             await audit(
                 conn, caller, "team.transferred", "user", data.user_id, team_id=team_id, before=before
             )
+            await _emit_role(conn, team_id, data.user_id, Role.OWNER)
+            await _emit_role(conn, team_id, caller.user_id, Role.ADMIN)
         rows = await teams.list_members(conn, team_id)
     return Page(data=[Member.from_row(row) for row in rows], has_more=False, next_cursor=None)
+
+
+async def _emit_role(conn: Conn, team_id: str, user_id: str, role: str) -> None:
+    await emit(
+        conn, team_id, "team.member_role_changed", {"team_id": team_id, "user_id": user_id, "role": role}
+    )
 
 
 async def _role_of(conn: Conn, team_id: str, user_id: str) -> str:

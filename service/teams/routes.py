@@ -11,6 +11,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from db import audit as audit_rows
 from db import teams
+from db.outbox import emit
 from db.pool import Pool
 from db.teams import Cursor
 from db.tenancy import as_caller, as_service
@@ -96,6 +97,8 @@ async def update_team(
             raise not_found("team")
         async with as_service(conn):
             await audit(conn, caller, "team.updated", "team", team_id, team_id=team_id, name=name, slug=slug)
+            changed = {key: value for key, value in (("name", name), ("slug", slug)) if value is not None}
+            await emit(conn, team_id, "team.updated", {"team_id": team_id, **changed})
     return await _find(pool, caller, team_id)
 
 
@@ -104,6 +107,8 @@ async def delete_team(caller: NamedDependency[Caller], pool: NamedDependency[Poo
     """Delete the team. Its documents, workflows and conversations return to the people whose they are."""
     caller.require("team:delete", team_id)
     async with as_caller(pool, caller.subject) as conn:
+        async with as_service(conn):
+            await emit(conn, team_id, "team.deleted", {"team_id": team_id})
         if not await teams.delete_team(conn, team_id):
             raise not_found("team")
         async with as_service(conn):

@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from service.app import create_app
 from tests.running import Service
 
 CHECKS = [
@@ -66,3 +67,21 @@ def test_the_document_and_its_page_are_served(server: Service) -> None:
         assert path in page.text
     assert "<script" not in page.text
     assert "src=" not in page.text
+
+
+def test_no_field_of_a_body_has_the_name_of_a_dependency(server: Service) -> None:
+    # What is wrong with such a field Litestar would answer with 500.
+    app = create_app(server.runtime)
+    document = app.openapi_schema.to_schema()
+    bodies = [
+        name
+        for item in document["paths"].values()
+        for operation in item.values()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        for name in [content["schema"].get("$ref", "").rpartition("/")[2]]
+        if name
+    ]
+    schemas = document["components"]["schemas"]
+    fields = {field for name in bodies for field in schemas[name].get("properties", {})}
+    assert "title" in fields
+    assert fields & set(app.dependencies) == set()
