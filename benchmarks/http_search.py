@@ -22,6 +22,7 @@ from service.app import create_app
 from service.auth.keys import hash_key, mint_key
 from service.http import reserve_port, serve_http
 from service.runtime import open_ingestor
+from service.webhooks.jobs import Deliverer
 
 EMAIL = "bench@example.com"
 
@@ -39,7 +40,9 @@ async def main(data: Path, queries: int) -> None:
     texts = read_queries(data, queries)
     async with scratch() as (settings, dsn), served(settings, dsn) as runtime:
         async with open_ingestor(runtime) as ingestor:
-            _, chunks = await ingest_all(ingestor, dsn, read_corpus(data), EMAIL, settings.worker_concurrency)
+            sends = Deliverer.open(runtime.pool, settings)
+            corpus = read_corpus(data)
+            _, chunks = await ingest_all(ingestor, sends, dsn, corpus, EMAIL, settings.worker_concurrency)
         key = mint_key()
         async with runtime.pool.acquire() as conn, conn.transaction():
             space = await conn.fetchval('SELECT "id" FROM "User" WHERE "email" = $1', EMAIL)

@@ -23,6 +23,7 @@ from service.auth.caller import Caller
 from service.documents.intake import register, take_text
 from service.documents.schemas import NewText
 from service.runtime import open_ingestor
+from service.webhooks.jobs import Deliverer
 from service.worker import run_worker
 
 
@@ -43,7 +44,12 @@ class Instant:
 
 
 async def ingest_all(
-    ingestor: Ingestor, owner_url: str, corpus: Sequence[tuple[str, str]], email: str, concurrency: int
+    ingestor: Ingestor,
+    deliverer: Deliverer,
+    owner_url: str,
+    corpus: Sequence[tuple[str, str]],
+    email: str,
+    concurrency: int,
 ) -> tuple[float, int]:
     """Queue the corpus for a new user, then time the worker from its start to the last ready document."""
     async with ingestor.pool.acquire() as conn, conn.transaction():
@@ -55,7 +61,7 @@ async def ingest_all(
     stop = asyncio.Event()
     started = time.perf_counter()
     worker = asyncio.create_task(
-        run_worker(ingestor, owner_url=owner_url, concurrency=concurrency, stop=stop)
+        run_worker(ingestor, deliverer, owner_url=owner_url, concurrency=concurrency, stop=stop)
     )
     while await _unfinished(ingestor.pool, user.id):
         await asyncio.sleep(0.05)
@@ -105,17 +111,18 @@ async def main(data: Path, documents: int, rounds: int) -> None:
     ):
         instant = Ingestor(ingestor.pool, ingestor.originals, ingestor.parser, Instant(runtime.embedder))
         rows = []
-        await ingest_all(ingestor, dsn, corpus[:50], "warm@example.com", settings.worker_concurrency)
+        sends = Deliverer.open(ingestor.pool, settings)
+        await ingest_all(ingestor, sends, dsn, corpus[:50], "warm@example.com", settings.worker_concurrency)
         for i in range(rounds):
             took, chunks = await ingest_all(
-                ingestor, dsn, corpus, f"real-{i}@example.com", settings.worker_concurrency
+                ingestor, sends, dsn, corpus, f"real-{i}@example.com", settings.worker_concurrency
             )
             texts = await embedded_texts(ingestor.pool, f"real-{i}@example.com")
             started = time.perf_counter()
             await runtime.embedder.embed_documents(texts)
             bare = time.perf_counter() - started
             empty, _ = await ingest_all(
-                instant, dsn, corpus, f"instant-{i}@example.com", settings.worker_concurrency
+                instant, sends, dsn, corpus, f"instant-{i}@example.com", settings.worker_concurrency
             )
             rows.append(
                 (

@@ -3,6 +3,7 @@
 import structlog
 
 from db.callers import prune_rate_limits
+from db.deliveries import prune_deliveries
 from db.errors import NotTheOwner
 from db.idempotency import prune_keys
 from db.invitations import prune_invitations
@@ -12,6 +13,9 @@ from db.received_events import prune_events
 from db.vector_index import needs_rebuild, rebuild, status
 
 log = structlog.get_logger()
+
+# Far longer than the last attempt of a delivery takes to come.
+DELIVERIES_KEPT_DAYS = 30
 
 
 async def compact_terms(pool: Pool) -> None:
@@ -59,3 +63,10 @@ async def prune_expired(pool: Pool) -> None:
         events = await prune_events(conn)
     if rates or invitations or events:
         log.info("expired_rows_pruned", rate_limits=rates, invitations=invitations, events=events)
+
+
+async def prune_webhook_deliveries(pool: Pool) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        pruned = await prune_deliveries(conn, days=DELIVERIES_KEPT_DAYS)
+    if pruned:
+        log.info("webhook_deliveries_pruned", rows=pruned)

@@ -21,6 +21,14 @@ SEARCH_SECONDS = Histogram(
 )
 SEARCHES = Counter("docsearch_searches", "Searches by mode and plan.", ["mode", "plan"])
 UNFINISHED = Gauge("docsearch_documents_unfinished", "Documents queued or processing.", ["status"])
+WEBHOOK_ATTEMPTS = Counter(
+    "docsearch_webhook_attempts", "Attempts to deliver an event, by verdict.", ["verdict"]
+)
+WEBHOOK_SECONDS = Histogram(
+    "docsearch_webhook_seconds",
+    "Time until a webhook's receiver answered.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
+)
 POOL_IDLE = Gauge("docsearch_database_connections_idle", "Open connections that nobody uses.")
 POOL_SIZE = Gauge("docsearch_database_connections", "Open connections.")
 
@@ -36,4 +44,6 @@ __all__ = [
     "SEARCHES",
     "SEARCH_SECONDS",
     "UNFINISHED",
+    "WEBHOOK_ATTEMPTS",
+    "WEBHOOK_SECONDS",
 ]

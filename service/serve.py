@@ -28,7 +28,9 @@ from service.app import create_app
 from service.http import reserve_port, serve_http
 from service.owner import Owner, ensure_owner, give_handbook
 from service.runtime import Runtime, open_ingestor, open_runtime
+from service.secrets import SecretBox
 from service.settings import Settings
+from service.webhooks.jobs import Deliverer
 from service.worker import run_worker
 
 log = structlog.get_logger()
@@ -52,7 +54,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             stack.enter_context(HomeLock(settings.home))
         else:
             settings.home.mkdir(parents=True, exist_ok=True)
-        settings.encryption_keys()  # refuses, before anything is started
+        SecretBox(settings.encryption_keys())  # refuses, before anything is started
         port = reserve_port(settings.host, settings.port)
         runtime = await stack.enter_async_context(_migrated_runtime(settings))
         async with runtime.pool.acquire() as conn, conn.transaction():
@@ -78,7 +80,7 @@ async def work(settings: Settings) -> None:
     """Run a worker apart from any API, until SIGINT or SIGTERM."""
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
-        settings.encryption_keys()
+        SecretBox(settings.encryption_keys())
         running = running_dsn(settings.home) if settings.embedded else None
         if settings.embedded and running is None:
             stack.enter_context(HomeLock(settings.home))
@@ -130,6 +132,7 @@ async def _working(runtime: Runtime, stop: asyncio.Event) -> AsyncIterator[async
         task = asyncio.create_task(
             run_worker(
                 ingestor,
+                Deliverer.open(runtime.pool, runtime.settings),
                 owner_url=runtime.owner_url,
                 concurrency=runtime.settings.worker_concurrency,
                 stop=stop,

@@ -214,6 +214,10 @@ class Settings(BaseSettings):
         return read_networks(self.fetch_allowed_networks)
 
     @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        return read_networks(self.webhook_allowed_networks)
+
+    @property
     def embedded(self) -> bool:
         return self.database_url is None
 

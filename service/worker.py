@@ -6,12 +6,20 @@ from datetime import timedelta
 
 import structlog
 from pgqueuer import PgQueuer
+from pgqueuer.db import Driver
 from pgqueuer.models import Job, Schedule
 
-from db.jobs import INGEST_DOCUMENT, requeue_orphans
+from db.jobs import DELIVER_WEBHOOK, INGEST_DOCUMENT, requeue_orphans
 from ingest.pipeline import Ingestor
 from service.documents.jobs import run_ingestion
-from service.maintenance import compact_terms, maintain_vector_index, prune_expired, prune_idempotency_keys
+from service.maintenance import (
+    compact_terms,
+    maintain_vector_index,
+    prune_expired,
+    prune_idempotency_keys,
+    prune_webhook_deliveries,
+)
+from service.webhooks.jobs import Deliverer, requeue_orphan_deliveries, run_delivery
 
 log = structlog.get_logger()
 
@@ -24,8 +32,24 @@ _BUSY_POLL = timedelta(milliseconds=10)
 # Jobs taken from the queue for each one worked on. PgQueuer counts a finished job as running until its buffer of
 # results is written, so that with none to spare small documents wait for the buffer's clock.
 _PICKED_AHEAD = 3
+# Events that one worker is sending at a time; each is a socket and some kilobytes, and mostly waiting.
+_DELIVERIES = 64
 # In-flight documents get this long to finish on shutdown; a longer one starts over with the next worker.
 _GRACE_S = 10.0
+
+
+def build_delivery_queue(deliverer: Deliverer, connection: Driver) -> PgQueuer:
+    """Register the sending of events, on the connection that the other queue listens on.
+
+    A queue of its own: what waits for slow receivers must not take places from documents, nor the other way round.
+    """
+    queue = PgQueuer(connection)
+
+    @queue.entrypoint(DELIVER_WEBHOOK, on_failure="hold", accepts_context=False)
+    async def deliver(job: Job) -> None:
+        await run_delivery(deliverer, job)
+
+    return queue
 
 
 def build_queue(ingestor: Ingestor, owner_url: str, concurrency: int) -> PgQueuer:
@@ -59,21 +83,22 @@ def build_queue(ingestor: Ingestor, owner_url: str, concurrency: int) -> PgQueue
     async def expired(_: Schedule) -> None:
         await prune_expired(ingestor.pool)
 
+    @queue.schedule("prune_deliveries", "41 * * * *")
+    async def deliveries(_: Schedule) -> None:
+        await prune_webhook_deliveries(ingestor.pool)
+
     return queue
 
 
-async def run_worker(ingestor: Ingestor, *, owner_url: str, concurrency: int, stop: asyncio.Event) -> None:
+async def run_worker(
+    ingestor: Ingestor, deliverer: Deliverer, *, owner_url: str, concurrency: int, stop: asyncio.Event
+) -> None:
     """Work until stop is set, then let what is in flight finish within the grace period."""
     await _requeue_orphans(ingestor)
     queue = build_queue(ingestor, owner_url, concurrency)
-    running = asyncio.create_task(
-        queue.run(
-            dequeue_timeout=_POLL,
-            batch_size=concurrency,
-            max_concurrent_tasks=_PICKED_AHEAD * concurrency,
-            heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-        )
-    )
+    deliveries = build_delivery_queue(deliverer, queue.connection)
+    deliveries.qm.shutdown = queue.shutdown
+    running = asyncio.create_task(_run_queues(queue, deliveries, concurrency))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -89,8 +114,30 @@ async def run_worker(ingestor: Ingestor, *, owner_url: str, concurrency: int, st
         raise
 
 
+async def _run_queues(queue: PgQueuer, deliveries: PgQueuer, concurrency: int) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            queue.run(
+                dequeue_timeout=_POLL,
+                batch_size=concurrency,
+                max_concurrent_tasks=_PICKED_AHEAD * concurrency,
+                heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+            )
+        )
+        # The manager alone: schedules are the other queue's.
+        group.create_task(
+            deliveries.qm.run(
+                dequeue_timeout=_POLL,
+                batch_size=_DELIVERIES // 2,
+                max_concurrent_tasks=_DELIVERIES,
+                heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+            )
+        )
+
+
 async def _requeue_orphans(ingestor: Ingestor) -> None:
     async with ingestor.pool.acquire() as conn, conn.transaction():
         found = await requeue_orphans(conn)
     if found:
         log.info("orphans_requeued", documents=found)
+    await requeue_orphan_deliveries(ingestor.pool)

@@ -18,6 +18,7 @@ from service.auth.keys import hash_key, mint_key
 from service.http import reserve_port, serve_http
 from service.runtime import Runtime, open_ingestor, open_runtime
 from service.settings import Settings, load_settings
+from service.webhooks.jobs import Deliverer
 from service.worker import run_worker
 
 ENCRYPTION_KEY = base64.urlsafe_b64encode(b"thirty-two bytes only for tests!").decode()
@@ -107,7 +108,8 @@ def run_service(database_url: str, home: Path, *, worker: bool = True, **overrid
                     return
                 async with open_ingestor(runtime) as ingestor:
                     ready.set()
-                    await run_worker(ingestor, owner_url=database_url, concurrency=4, stop=stop)
+                    deliverer = Deliverer.open(runtime.pool, settings)
+                    await run_worker(ingestor, deliverer, owner_url=database_url, concurrency=4, stop=stop)
 
     def run() -> None:
         with asyncio.Runner() as runner:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from importlib.metadata import version
+from typing import Literal
 
 import httpcore
 
@@ -49,6 +50,19 @@ class Verdict(StrEnum):
     """The receiver wants no more of them."""
 
 
+Failure = Literal[
+    "http_status",
+    "redirected",
+    "timeout",
+    "connection_failed",
+    "tls_failed",
+    "name_unresolved",
+    "address_refused",
+    "paused",
+    "secret_unreadable",
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What came of one request."""
@@ -59,9 +73,8 @@ class Attempt:
     """None where no reply came."""
     excerpt: str | None = None
     """The beginning of the reply's body, fit to store and to show."""
-    error: str | None = None
-    """None for what was delivered; else http_status, redirected, timeout, connection_failed, tls_failed,
-    name_unresolved or address_refused."""
+    error: Failure | None = None
+    """None for what was delivered."""
     retry_after_s: float | None = None
 
 
@@ -135,7 +148,7 @@ def _elapsed_ms(started: float) -> int:
 
 def _answered(reply: _Reply, duration_ms: int) -> Attempt:
     verdict = verdict_on(reply.status)
-    error = "redirected" if 300 <= reply.status < 400 else "http_status"
+    error: Failure = "redirected" if 300 <= reply.status < 400 else "http_status"
     return Attempt(
         verdict=verdict,
         duration_ms=duration_ms,
@@ -161,7 +174,7 @@ def _unanswered(exc: Exception, duration_ms: int) -> Attempt:
     return Attempt(verdict=verdict, duration_ms=duration_ms, error=error)
 
 
-def _error_code(exc: Exception) -> str:
+def _error_code(exc: Exception) -> Failure:
     match exc:
         case AddressRefused() | httpcore.UnsupportedProtocol():
             return "address_refused"
