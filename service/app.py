@@ -28,13 +28,16 @@ from service.providers import EmbeddingProvider
 from service.reference import ReferencePage
 from service.runtime import Runtime
 from service.search.routes import search_routes
+from service.secrets import SecretBox
 from service.settings import Settings
 from service.teams.routes import teams_routers
+from service.webhooks.routes import webhooks_router
 
 
 def create_app(runtime: Runtime) -> Litestar:
     """Return the application on an open runtime; its lifespan holds the listener for document events."""
     events = Events()
+    secret_box = SecretBox(runtime.settings.encryption_keys())
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -56,6 +59,9 @@ def create_app(runtime: Runtime) -> Litestar:
     async def provide_events() -> Events:
         return events
 
+    async def provide_secret_box() -> SecretBox:
+        return secret_box
+
     def defaults(config: AppConfig) -> AppConfig:
         config.state = State(
             {
@@ -73,6 +79,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *search_routes,
             api_keys_router,
             *teams_routers,
+            webhooks_router,
             *health_routes,
             *console_routes,
         ],
@@ -84,6 +91,7 @@ def create_app(runtime: Runtime) -> Litestar:
             "settings": Provide(provide_settings),
             # Not "events": Litestar takes what is wrong with a body's field of a dependency's name for a fault of ours.
             "event_feed": Provide(provide_events),
+            "secret_box": Provide(provide_secret_box),
         },
         guards=[require_caller],
         plugins=[problem_details_plugin()],
@@ -113,7 +121,7 @@ def _openapi() -> OpenAPIConfig:
         description="Document search on PostgreSQL: hybrid retrieval with exact citations.",
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False),
         render_plugins=[ReferencePage(path="/"), JsonRenderPlugin(path="/openapi.json")],
-        tags=[Tag("documents"), Tag("search"), Tag("API keys"), Tag("teams"), Tag("health")],
+        tags=[Tag("documents"), Tag("search"), Tag("API keys"), Tag("teams"), Tag("webhooks"), Tag("health")],
         components=Components(
             security_schemes={
                 "api_key": SecurityScheme(type="http", scheme="bearer", description="An API key, dsk_…")

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import get_args
 
+from db.outbox import EventType
 from ingest.outbound import AddressRefused, Network, check_url, is_allowed, literal_address, wire_url
 from service.errors import Problem
+
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 
 def checked_url(url: str, allowed_networks: Sequence[Network]) -> str:
@@ -28,3 +32,15 @@ def checked_url(url: str, allowed_networks: Sequence[Network]) -> str:
 
 def _unusable(detail: str) -> Problem:
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"url: {detail}")
+
+
+def checked_events(names: Sequence[str]) -> list[str]:
+    """Return the names, each once, in their order. Raises Problem for one that no event has."""
+    unknown = [name for name in names if name not in EVENT_TYPES]
+    if unknown:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"events: there is no {', '.join(sorted(set(unknown)))}; there are {', '.join(EVENT_TYPES)}.",
+            known=list(EVENT_TYPES),
+        )
+    return list(dict.fromkeys(names))

@@ -10,6 +10,7 @@ import pytest
 from db import users
 from db.pool import Conn
 from tests.docs.markdown import ROOT, fences, shell_lines
+from tests.fakes.webhook_receiver import webhook_receiver
 from tests.running import run_service
 
 # A reply of 400 or more fails the example; curl's own word for what the documents promise.
@@ -20,30 +21,41 @@ ID=$(curl -s "$API/v1/documents?wait=50" -H "Authorization: Bearer $KEY" -F file
     python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
 """
 # Only a document that failed can be tried again, and tests fetch nothing from elsewhere.
-_LEFT_OUT = ("/retry", '{"url"')
+_LEFT_OUT = ("/retry", '{"url": "https://www.')
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
     examples = [
         line
-        for name in ("README.md", "docs/guide.md", "docs/http.md", "docs/teams.md")
+        for name in ("README.md", "docs/guide.md", "docs/http.md", "docs/teams.md", "docs/webhooks.md")
         for line in shell_lines(ROOT / name)
         if line.startswith(("curl ", "export ")) and not any(part in line for part in _LEFT_OUT)
     ]
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copy(ROOT / "service" / "handbook" / "administration.pdf", tmp_path / "handbook.pdf")
-    with run_service(database_url, tmp_path / ".docsearch") as service:
+    with (
+        webhook_receiver() as receiver,
+        run_service(database_url, tmp_path / ".docsearch", webhook_allowed_networks="127.0.0.0/8") as service,
+    ):
         (tmp_path / ".docsearch" / "owner.key").write_text(service.key + "\n")
         script = f"API=http://127.0.0.1:8000 KEY={service.key}\n{_CURL}\n" + "\n".join(examples)
         done = subprocess.run(
-            ["bash", "-c", script.replace("http://127.0.0.1:8000", service.url)],
+            ["bash", "-c", _here(script, service.url, receiver.url)],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             check=False,
         )
-    assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert b'"type":"ping"' in receiver.wait_for(1)[0].body
+
+
+def _here(script: str, server: str, receiver: str) -> str:
+    """Return the script with the addresses that the documents show led to those that there are."""
+    return script.replace("http://127.0.0.1:8000", server).replace(
+        "https://example.com/hooks/docsearch", receiver
+    )
 
 
 async def test_query_in_sql_gives_the_nearest_documents(conn: Conn) -> None:

@@ -49,7 +49,9 @@ def test_routes_are_those_of_the_application(schema: dict[str, Any]) -> None:
     assert set(_cells("route")) == routes
 
 
-@pytest.mark.parametrize(("nth", "name"), [(0, "Document"), (1, "SearchBody"), (2, "Hit")])
+@pytest.mark.parametrize(
+    ("nth", "name"), [(0, "Document"), (1, "SearchBody"), (2, "Hit"), (3, "Webhook"), (4, "Delivery")]
+)
 def test_fields_are_those_of_the_application(schema: dict[str, Any], nth: int, name: str) -> None:
     assert set(_cells("field", nth)) == _properties(schema, name)
 

@@ -72,6 +72,16 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/invitations": Expect("200 200 200 200 200"),
     "POST /v1/invitations/{invitation_id}/accept": Expect("404 404 404 404 404"),
     "POST /v1/invitations/{invitation_id}/decline": Expect("404 404 404 404 404"),
+    "POST /v1/webhooks": Expect("404 403 403 201 201", {"url": "https://example.com/", "team_id": TEAM}),
+    "GET /v1/webhooks": Expect("200 200 200 200 200"),
+    "GET /v1/webhooks/{webhook_id}": Expect("404 404 404 200 200"),
+    "PATCH /v1/webhooks/{webhook_id}": Expect("404 404 404 200 200", {"description": "changed"}),
+    "DELETE /v1/webhooks/{webhook_id}": Expect("404 404 404 204 204"),
+    "POST /v1/webhooks/{webhook_id}/rotate-secret": Expect("404 404 404 200 200"),
+    "POST /v1/webhooks/{webhook_id}/test": Expect("404 404 404 202 202"),
+    "GET /v1/webhooks/{webhook_id}/deliveries": Expect("404 404 404 200 200"),
+    "GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}": Expect("404 404 404 200 200"),
+    "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": Expect("404 404 404 202 202"),
 }
 """Routes that need credentials. A route of the OpenAPI document without a row here fails the tests."""
 
@@ -244,7 +254,30 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         f"{MARK}@example.com",
         owner_id,
     )
-    return {"document_id": document_id, "key_id": key_id, "invitation_id": invitation_id}
+    webhook_id = await conn.fetchval(
+        """
+        INSERT INTO "Webhook" ("userId", "teamId", "url", "secret") VALUES ($1, $2, 'https://example.com/' || $3, $3)
+        RETURNING "id"
+        """,
+        owner_id,
+        team_id,
+        MARK,
+    )
+    delivery_id = await conn.fetchval(
+        """
+        INSERT INTO webhook_delivery (webhook_id, event_id, event_type, body) VALUES ($1, $2, 'ping', $2)
+        RETURNING id::text
+        """,
+        webhook_id,
+        MARK,
+    )
+    return {
+        "document_id": document_id,
+        "key_id": key_id,
+        "invitation_id": invitation_id,
+        "webhook_id": webhook_id,
+        "delivery_id": delivery_id,
+    }
 
 
 async def _insert_key(service: Service, user_id: str, scopes: list[str], state: str) -> str:
