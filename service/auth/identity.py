@@ -36,10 +36,8 @@ class Identity:
 def read_identity(claims: dict[str, Any]) -> Identity:
     """Return the person that verified claims are about. Raises TokenRefused."""
     subject = claims["sub"]
-    if not subject or len(subject) > _MAX_SUBJECT_LENGTH or not subject.isprintable():
-        raise TokenRefused("The token's subject cannot be used as an id.")
-    if subject.startswith(_RESERVED_PREFIX):
-        raise TokenRefused("The token's subject is reserved for people without an identity provider.")
+    if not is_usable_subject(subject):
+        raise TokenRefused("The token's subject cannot be used as an id here.")
     email = read_email(claims.get("email"))
     return Identity(
         subject=subject,
@@ -53,6 +51,12 @@ def read_identity(claims: dict[str, Any]) -> Identity:
         issued_at=_read_moment(claims["iat"]),
         expires_at=_read_moment(claims["exp"]),
     )
+
+
+def is_usable_subject(subject: str) -> bool:
+    """Say whether an issuer's id for somebody can be theirs here: it is nobody's who has no identity provider."""
+    fits = 0 < len(subject) <= _MAX_SUBJECT_LENGTH and subject.isprintable()
+    return fits and not subject.startswith(_RESERVED_PREFIX)
 
 
 def _read_moment(value: Any) -> datetime:
