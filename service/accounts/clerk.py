@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from service.auth.identity import is_usable_subject, read_email, read_https_url, read_text
+from service.auth.identity import is_usable_subject, read_email, read_https_url, read_text, read_username
 
 MAX_BODY_BYTES = 1024 * 1024
 _MAX_MESSAGE_ID_LENGTH = 255
@@ -30,13 +30,13 @@ class ClerkUser:
     last_name: str | None
     username: str | None
     image_url: str | None
-    changed_at_ms: int
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class ClerkDeletion:
     clerk_id: str
-    deleted_at_ms: int
+    at_ms: int
 
 
 class _Verification(msgspec.Struct):
@@ -121,20 +121,20 @@ def read_event(body: bytes) -> ClerkUser | ClerkDeletion | None:
 
 
 def _read_user(user: _User, envelope: _Envelope) -> ClerkUser:
-    changed_at_ms = envelope.timestamp if user.updated_at is None else user.updated_at
+    at_ms = envelope.timestamp if user.updated_at is None else user.updated_at
     return ClerkUser(
         clerk_id=_check_id(user.id),
         email=_primary_email(user),
         first_name=read_text(user.first_name),
         last_name=read_text(user.last_name),
-        username=read_text(user.username),
+        username=read_username(user.username),
         image_url=read_https_url(user.image_url),
-        changed_at_ms=_check_moment(changed_at_ms),
+        at_ms=_check_moment(at_ms),
     )
 
 
 def _read_deletion(deleted: _Deleted, envelope: _Envelope) -> ClerkDeletion:
-    return ClerkDeletion(clerk_id=_check_id(deleted.id), deleted_at_ms=_check_moment(envelope.timestamp))
+    return ClerkDeletion(clerk_id=_check_id(deleted.id), at_ms=_check_moment(envelope.timestamp))
 
 
 def _primary_email(user: _User) -> str | None:

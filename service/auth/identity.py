@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from db.accounts import PLACEHOLDER_DOMAIN
 from service.auth.errors import TokenRefused
+
+USERNAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{1,38}$"
+"""What a username looks like, here as in an address of a page."""
 
 _MAX_SUBJECT_LENGTH = 255
 _MAX_TEXT_LENGTH = 255
@@ -45,7 +49,7 @@ def read_identity(claims: dict[str, Any]) -> Identity:
         email_verified=email is not None and claims.get("email_verified") is True,
         first_name=_first_text(claims, "given_name", "first_name"),
         last_name=_first_text(claims, "family_name", "last_name"),
-        username=_first_text(claims, "preferred_username", "username"),
+        username=read_username(claims.get("preferred_username")) or read_username(claims.get("username")),
         image_url=read_https_url(claims.get("picture")) or read_https_url(claims.get("image_url")),
         session_id=_first_text(claims, "sid"),
         issued_at=_read_moment(claims["iat"]),
@@ -78,12 +82,18 @@ def read_text(value: Any) -> str | None:
     return text if text and text.isprintable() and len(text) <= _MAX_TEXT_LENGTH else None
 
 
+def read_username(value: Any) -> str | None:
+    """Return a username, None for what is none: some providers put an e-mail address there."""
+    return value if isinstance(value, str) and re.fullmatch(USERNAME, value) else None
+
+
 def read_email(value: Any) -> str | None:
     """Return an e-mail address in lower case, None for what is none."""
     text = read_text(value)
     if text is None or len(text) > _MAX_EMAIL_LENGTH or _EMAIL.fullmatch(text) is None:
         return None
-    return text.lower()
+    address = text.lower()
+    return None if address.endswith(f"@{PLACEHOLDER_DOMAIN}") else address
 
 
 def read_https_url(value: Any) -> str | None:

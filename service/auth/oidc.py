@@ -71,6 +71,9 @@ class TokenVerifier:
         key = await self._keys.find(key_id, algorithm)
         claims = self._verify(token, key, algorithm)
         self._check_authorized_party(claims)
+        if claims.get("sts") == "pending":
+            # Clerk's: somebody is known, but has not done all that the application demands before they are let in.
+            raise TokenRefused("The session is not complete yet: finish signing in.")
         return read_identity(claims)
 
     def _read_header(self, token: str) -> tuple[str | None, str]:

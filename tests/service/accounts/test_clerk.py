@@ -102,14 +102,14 @@ def test_a_person_is_read_with_when_it_was_so(kind: str) -> None:
         last_name="Lee",
         username="ann",
         image_url="https://img.clerk.com/ann",
-        changed_at_ms=1_700_000_000_123,
+        at_ms=1_700_000_000_123,
     )
 
 
 def test_without_updated_at_the_events_own_time_counts() -> None:
     event = read_event(user_event("user.updated", at_ms=1_700_000_000_123, updated_at=None))
     assert isinstance(event, ClerkUser)
-    assert event.changed_at_ms == 1_700_000_000_123
+    assert event.at_ms == 1_700_000_000_123
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_only_the_verified_primary_address_is_theirs(
 
 def test_a_deletion_is_read_with_when_it_was() -> None:
     assert read_event(deletion_event("user_bob", at_ms=1_700_000_000_999)) == ClerkDeletion(
-        clerk_id="user_bob", deleted_at_ms=1_700_000_000_999
+        clerk_id="user_bob", at_ms=1_700_000_000_999
     )
 
 

@@ -105,7 +105,9 @@ async def test_an_address_is_verified_only_when_the_issuer_says_true(
     assert not identity.email_verified
 
 
-@pytest.mark.parametrize("value", ["no address", "a@b@c", "ann\n@example.com", 7, "a" * 250 + "@b.com", ""])
+@pytest.mark.parametrize(
+    "value", ["no address", "a@b@c", "ann\n@example.com", 7, "a" * 250 + "@b.com", "", "a@users.invalid"]
+)
 async def test_what_is_no_address_is_none(issuer: FakeIssuer, verifier: TokenVerifier, value: object) -> None:
     identity = await verifier.verify(issuer.mint(email=value, email_verified=True))
     assert identity.email is None
@@ -142,6 +144,7 @@ def shifted(**seconds: int) -> Callable[[FakeIssuer], str]:
         pytest.param(lambda i: i.mint("a\x00b"), "subject", id="subject with NUL"),
         pytest.param(lambda i: i.mint("s" * 256), "subject", id="long subject"),
         pytest.param(lambda i: i.mint("local-owner"), "subject", id="the local owner"),
+        pytest.param(lambda i: i.mint(sts="pending"), "not complete", id="half signed in"),
         pytest.param(lambda i: i.mint(exp="soon"), "well-formed", id="expiry in words"),
         pytest.param(lambda i: i.mint(exp=10**30), "times", id="expiry beyond all dates"),
         pytest.param(lambda i: i.mint(headers={"typ": "logout+jwt"}), "kind", id="logout token"),
