@@ -33,6 +33,7 @@ from service.app import create_app
 from service.auth.keys import hash_key, mint_key
 from service.http import reserve_port, serve_http
 from service.runtime import Runtime, open_ingestor
+from service.webhooks.jobs import Deliverer
 
 EMAIL = "bench@example.com"
 WARM_UP = 20
@@ -46,8 +47,9 @@ async def main(data: Path, documents: int, queries: int, tenants: int) -> None:
         served(settings, dsn) as runtime,
     ):
         async with open_ingestor(runtime) as ingestor:
+            sends = Deliverer.open(runtime.pool, settings)
             _, chunks = await ingest_all(
-                ingestor, dsn, read_corpus(data, documents), EMAIL, settings.worker_concurrency
+                ingestor, sends, dsn, read_corpus(data, documents), EMAIL, settings.worker_concurrency
             )
         space = await _prepare(dsn, tenants)
         key = await _key(runtime, space)

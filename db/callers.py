@@ -37,6 +37,9 @@ class CallerRow(msgspec.Struct, frozen=True, kw_only=True):
     team_roles: list[str]
     invited: bool
     """Whether an invitation waits for their verified address."""
+    email: str
+    first_in_a_minute: bool
+    """Whether this request moved the time of the last use of the key, or of the last login."""
     now: datetime
     windows: list[Window]
 
@@ -73,7 +76,8 @@ _FIND = """
     SELECT caller.*, teams.ids AS team_ids, teams.roles AS team_roles, now() AS now, windows.*,
            caller.verified AND EXISTS (
                SELECT FROM team_invitation i WHERE lower(i.email) = lower(caller.email) AND i.expires_at > now()
-           ) AS invited
+           ) AS invited,
+           EXISTS (SELECT FROM used) AS first_in_a_minute
     FROM caller, teams, windows
     """
 _BY_KEY = _FIND.replace(
@@ -93,6 +97,7 @@ _BY_KEY = _FIND.replace(
         UPDATE "ApiKey" SET "lastUsedAt" = now() AT TIME ZONE 'UTC'
         WHERE "id" = (SELECT key_id FROM caller)
           AND ("lastUsedAt" IS NULL OR "lastUsedAt" < now() AT TIME ZONE 'UTC' - interval '1 minute')
+        RETURNING 1
     ),""",
 )
 _BY_SUBJECT = _FIND.replace(
@@ -102,7 +107,21 @@ _BY_SUBJECT = _FIND.replace(
                '{}'::text[] AS scopes, u."id" AS user_id,
                u."clerkId" AS subject, u."email" AS email, u."emailVerified" AS verified
         FROM "User" u WHERE u."clerkId" = $1""",
-).replace("<used>", "")
+).replace(
+    "<used>",
+    """
+    used AS (
+        -- As with keys; and nobody waits for an upload of theirs that holds the row.
+        UPDATE "User" SET "lastLoginAt" = now() AT TIME ZONE 'UTC'
+        WHERE "id" IN (
+            SELECT "id" FROM "User"
+            WHERE "clerkId" = $1
+              AND ("lastLoginAt" IS NULL OR "lastLoginAt" < now() AT TIME ZONE 'UTC' - interval '1 minute')
+            FOR NO KEY UPDATE SKIP LOCKED
+        )
+        RETURNING 1
+    ),""",
+)
 
 
 async def find_caller(conn: Conn, key_hash: str, limits: Sequence[Limit] = ()) -> CallerRow | None:
@@ -132,6 +151,8 @@ async def _find(conn: Conn, sql: str, by: str, limits: Sequence[Limit]) -> Calle
         team_ids=row["team_ids"],
         team_roles=row["team_roles"],
         invited=row["invited"],
+        email=row["email"],
+        first_in_a_minute=row["first_in_a_minute"],
         now=row["now"],
         windows=[Window(*window) for window in windows],
     )

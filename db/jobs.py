@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+import msgspec
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
@@ -10,6 +11,11 @@ from db.pool import Conn
 
 INGEST_DOCUMENT = "ingest_document"
 DELIVER_WEBHOOK = "deliver_webhook"
+DELETE_ORIGINALS = "delete_originals"
+SWEEP_PERSON = "sweep_person"
+
+# Storage keys that one job deletes: a payload of some kilobytes, and seconds of work.
+_KEYS_PER_JOB = 200
 
 
 async def enqueue_ingestion(conn: Conn, document_id: str) -> None:
@@ -26,6 +32,23 @@ async def enqueue_deliveries(conn: Conn, delivery_ids: Sequence[str], delay: tim
         [0] * count,
         [delay] * count,
     )
+
+
+async def enqueue_original_deletions(conn: Conn, storage_keys: Sequence[str]) -> None:
+    """Have the bytes of originals deleted once the rows are gone for good."""
+    payloads = [
+        msgspec.json.encode(storage_keys[start : start + _KEYS_PER_JOB])
+        for start in range(0, len(storage_keys), _KEYS_PER_JOB)
+    ]
+    if payloads:
+        await Queries(AsyncpgDriver(conn)).enqueue(  # type: ignore[arg-type]
+            [DELETE_ORIGINALS] * len(payloads), list(payloads), [0] * len(payloads)
+        )
+
+
+async def enqueue_sweep(conn: Conn, user_id: str, *, after: timedelta) -> None:
+    """Have a deleted person looked for once more, when every request of theirs has ended."""
+    await Queries(AsyncpgDriver(conn)).enqueue(SWEEP_PERSON, user_id.encode(), execute_after=after)  # type: ignore[arg-type]
 
 
 async def requeue_orphans(conn: Conn) -> int:

@@ -106,7 +106,7 @@ async def complete_onboarding(conn: Conn, user_id: str) -> None:
 
 
 async def delete_user(conn: Conn, user_id: str) -> bool:
-    """Delete a user with everything personal; False when there is none.
+    """Delete a scratch user with everything personal; False when there is none. For people, see db/deletion.py.
 
     Documents, conversations and webhooks name their user without a foreign key in the platform's schema, so
     no cascade takes them along. What a user put into a team is the team's and stays.

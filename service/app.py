@@ -16,6 +16,8 @@ from litestar.routes import HTTPRoute
 from db.events import Events
 from db.pool import Pool
 from ingest.originals import Originals
+from service.accounts.events import check_clerk_secrets, receive_clerk_event
+from service.accounts.routes import accounts_router
 from service.api_keys.routes import api_keys_router
 from service.auth.access import ROUTES
 from service.auth.guard import provide_caller, require_caller, route_name
@@ -38,6 +40,7 @@ def create_app(runtime: Runtime) -> Litestar:
     """Return the application on an open runtime; its lifespan holds the listener for document events."""
     events = Events()
     secret_box = SecretBox(runtime.settings.encryption_keys())
+    check_clerk_secrets(runtime.settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -68,6 +71,8 @@ def create_app(runtime: Runtime) -> Litestar:
                 "pool": runtime.pool,
                 "signing_secret": runtime.settings.signing_secret(),
                 "rate_limits": configured_limits(runtime.settings),
+                "verifier": runtime.verifier,
+                "new_tier": runtime.settings.new_tier,
                 "events": events,
             }
         )
@@ -77,6 +82,8 @@ def create_app(runtime: Runtime) -> Litestar:
         route_handlers=[
             documents_router,
             *search_routes,
+            accounts_router,
+            receive_clerk_event,
             api_keys_router,
             *teams_routers,
             webhooks_router,
@@ -121,10 +128,20 @@ def _openapi() -> OpenAPIConfig:
         description="Document search on PostgreSQL: hybrid retrieval with exact citations.",
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False),
         render_plugins=[ReferencePage(path="/"), JsonRenderPlugin(path="/openapi.json")],
-        tags=[Tag("documents"), Tag("search"), Tag("API keys"), Tag("teams"), Tag("webhooks"), Tag("health")],
+        tags=[
+            Tag("documents"),
+            Tag("search"),
+            Tag("account"),
+            Tag("API keys"),
+            Tag("teams"),
+            Tag("webhooks"),
+            Tag("health"),
+        ],
         components=Components(
             security_schemes={
-                "api_key": SecurityScheme(type="http", scheme="bearer", description="An API key, dsk_…")
+                "api_key": SecurityScheme(
+                    type="http", scheme="bearer", description="An API key, dsk_…, or a session token."
+                )
             }
         ),
         security=[{"api_key": []}],

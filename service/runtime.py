@@ -9,6 +9,8 @@ from ingest.fetch import Fetcher
 from ingest.isolate import ParserPool
 from ingest.originals import Originals
 from ingest.pipeline import Ingestor
+from service.auth.oidc import TokenVerifier
+from service.auth.sign_in import open_verifier
 from service.providers import EmbeddingProvider, open_embedder
 from service.settings import Settings
 
@@ -22,13 +24,15 @@ class Runtime:
     """Connections of the service's own role; db/tenancy.py narrows them to a caller's."""
     originals: Originals
     embedder: EmbeddingProvider
+    verifier: TokenVerifier | None = None
+    """None where nobody signs in with tokens."""
 
 
 @contextlib.asynccontextmanager
 async def open_runtime(
     settings: Settings, database_url: str, owner_url: str | None = None
 ) -> AsyncIterator[Runtime]:
-    """Open pool, object store and embedder on a migrated database; owner_url unset: the same."""
+    """Open pool, object store, embedder and verifier on a migrated database; owner_url unset: the same."""
     async with (
         open_pool(
             database_url,
@@ -36,6 +40,7 @@ async def open_runtime(
             statement_cache_size=settings.database_statement_cache_size,
         ) as pool,
         open_embedder(settings) as embedder,
+        open_verifier(settings) as verifier,
     ):
         originals = Originals.open(settings.storage_url, default_folder=settings.home / "originals")
         yield Runtime(
@@ -44,6 +49,7 @@ async def open_runtime(
             pool=pool,
             originals=originals,
             embedder=embedder,
+            verifier=verifier,
         )
 
 

@@ -247,6 +247,11 @@ class Settings(BaseSettings):
         return _kept_secret(self.home / "encryption.key", lambda: Fernet.generate_key().decode()).decode()
 
 
+def read_list(text: str) -> list[str]:
+    """Return the parts of a comma-separated list, empty ones left out."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def read_networks(text: str) -> tuple[Network, ...]:
     """Return the networks of a comma-separated list. Raises ValueError."""
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())

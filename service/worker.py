@@ -9,8 +9,9 @@ from pgqueuer import PgQueuer
 from pgqueuer.db import Driver
 from pgqueuer.models import Job, Schedule
 
-from db.jobs import DELIVER_WEBHOOK, INGEST_DOCUMENT, requeue_orphans
+from db.jobs import DELETE_ORIGINALS, DELIVER_WEBHOOK, INGEST_DOCUMENT, SWEEP_PERSON, requeue_orphans
 from ingest.pipeline import Ingestor
+from service.accounts.jobs import run_original_deletion, run_sweep
 from service.documents.jobs import run_ingestion
 from service.maintenance import (
     compact_terms,
@@ -62,6 +63,14 @@ def build_queue(ingestor: Ingestor, owner_url: str, concurrency: int) -> PgQueue
     async def ingest(job: Job) -> None:
         async with slots:
             await run_ingestion(ingestor, job)
+
+    @queue.entrypoint(DELETE_ORIGINALS, on_failure="hold", accepts_context=False)
+    async def originals(job: Job) -> None:
+        await run_original_deletion(ingestor.originals, job.payload or b"[]")
+
+    @queue.entrypoint(SWEEP_PERSON, on_failure="hold", accepts_context=False)
+    async def persons(job: Job) -> None:
+        await run_sweep(ingestor.pool, job.payload or b"")
 
     @queue.schedule("requeue_orphans", "*/5 * * * *")
     async def orphans(_: Schedule) -> None:

@@ -140,7 +140,7 @@ BEGIN
         PERFORM recount_workflows(OLD."teamId", OLD."userId", false);
     ELSIF TG_OP = 'INSERT' THEN
         PERFORM recount_workflows(NEW."teamId", NEW."userId", true);
-    ELSIF (OLD."teamId", OLD."userId") IS DISTINCT FROM (NEW."teamId", NEW."userId") THEN
+    ELSIF COALESCE(OLD."teamId", OLD."userId") <> COALESCE(NEW."teamId", NEW."userId") THEN
         PERFORM recount_workflows(OLD."teamId", OLD."userId", false);
         -- Those of a team that is being deleted return to their users, limit or not.
         PERFORM recount_workflows(NEW."teamId", NEW."userId",

@@ -1,20 +1,22 @@
 """Every route is closed unless the access table says otherwise: authentication, scopes and rates in one guard."""
 
 import hmac
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 
-from db.callers import CallerRow, Limit, find_caller
-from db.pool import Pool
+from db.callers import CallerRow, find_caller
 from service.auth.access import PUBLIC, ROUTES, Role
-from service.auth.caller import Caller
+from service.auth.caller import ALL_SCOPES, Caller
+from service.auth.errors import IdentityProviderUnavailable, TokenRefused
 from service.auth.keys import hash_key, is_key_shaped
+from service.auth.oidc import is_token_shaped
 from service.auth.rates import check_rates, rate_headers
+from service.auth.sign_in import find_person
 from service.errors import Problem, unauthorized
 
 RESPONSE_HEADERS = "docsearch.response_headers"
@@ -35,9 +37,7 @@ async def require_caller(connection: ASGIConnection[Any, Any, Any, Any], _: Base
     if needed is PUBLIC:
         return
     state = connection.app.state
-    row = await _authenticate(
-        state.pool, state.signing_secret, state.rate_limits, connection.headers.get("authorization")
-    )
+    row = await _authenticate(state, connection.headers.get("authorization"))
     scope[RESPONSE_HEADERS] = rate_headers(row, state.rate_limits)
     check_rates(row, state.rate_limits)
     caller = to_caller(row)
@@ -55,18 +55,37 @@ def route_name(method: str, path: str) -> str:
     return f"{method} {path.rstrip('/') or '/'}"
 
 
-async def _authenticate(pool: Pool, secret: bytes, limits: Sequence[Limit], header: str | None) -> CallerRow:
+async def _authenticate(state: State, header: str | None) -> CallerRow:
     if header is None:
-        raise unauthorized(f"This needs an API key. {_HOW}")
+        raise unauthorized(f"This needs an API key or a session token. {_HOW}")
     scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not is_key_shaped(token.strip()):
-        raise unauthorized(f"The Authorization header does not hold an API key. {_HOW}")
-    hashed = hash_key(secret, token.strip())
-    async with pool.acquire() as conn:
-        row = await find_caller(conn, hashed, limits)
+    token = token.strip()
+    if scheme.lower() == "bearer" and is_key_shaped(token):
+        return await _by_key(state, token)
+    if scheme.lower() == "bearer" and is_token_shaped(token):
+        return await _by_token(state, token)
+    raise unauthorized(f"The Authorization header holds neither an API key nor a session token. {_HOW}")
+
+
+async def _by_key(state: State, key: str) -> CallerRow:
+    hashed = hash_key(state.signing_secret, key)
+    async with state.pool.acquire() as conn:
+        row = await find_caller(conn, hashed, state.rate_limits)
     if row is None or not hmac.compare_digest(row.key_hash or "", hashed):
         raise unauthorized("This API key is unknown, revoked or expired.")
     return row
+
+
+async def _by_token(state: State, token: str) -> CallerRow:
+    if state.verifier is None:
+        raise unauthorized(f"No identity provider is configured here. {_HOW}")
+    try:
+        identity = await state.verifier.verify(token)
+        return await find_person(state.pool, identity, state.rate_limits, new_tier=state.new_tier)
+    except TokenRefused as exc:
+        raise unauthorized(str(exc)) from exc
+    except IdentityProviderUnavailable as exc:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), headers={"Retry-After": "5"}) from exc
 
 
 def to_caller(row: CallerRow) -> Caller:
@@ -75,7 +94,7 @@ def to_caller(row: CallerRow) -> Caller:
         subject=row.subject,
         key_id=row.key_id,
         expires_at=row.expires_at,
-        scopes=frozenset(row.scopes),
+        scopes=ALL_SCOPES if row.key_id is None else frozenset(row.scopes),
         roles={team_id: Role(role) for team_id, role in zip(row.team_ids, row.team_roles, strict=True)},
     )
 

@@ -80,7 +80,7 @@ def create(
         raise typer.BadParameter("the name is empty", param_hint="--name")
     allowed = _check_scopes(scopes)
     settings = load_settings()
-    _warn_of_local_secret(settings)
+    warn_of_local_secret(settings)
     key = mint_key()
     hashed = hash_key(settings.signing_secret(), key)
     expires_at = None if expires_days is None else datetime.now(UTC) + timedelta(days=expires_days)
@@ -219,7 +219,7 @@ def _check_scopes(scopes: list[str] | None) -> list[str]:
     return sorted(set(scopes or _DEFAULT_SCOPES))
 
 
-def _warn_of_local_secret(settings: "Settings") -> None:
+def warn_of_local_secret(settings: "Settings") -> None:
     if not settings.embedded and settings.secret_key is None:
         stderr_console().print(
             f"SECRET_KEY is not set: the key is hashed with {settings.home / 'secret.key'}, and works only with "

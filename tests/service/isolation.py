@@ -51,6 +51,10 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
+    "GET /v1/users/me": Expect("200 200 200 200 200"),
+    "PATCH /v1/users/me": Expect("200 200 200 200 200", {"first_name": "Ann"}),
+    # The owner is the team's last: who else is in it comes first.
+    "DELETE /v1/users/me": Expect("200 200 200 200 409", {"confirm": "{actor_email}"}),
     "POST /v1/api-keys": Expect("201 201 201 201 201", {"name": "mine", "scopes": ["keys"]}),
     "GET /v1/api-keys": Expect("200 200 200 200 200"),
     "GET /v1/api-keys/{key_id}": Expect("404 404 404 404 200", owners=True),
@@ -94,6 +98,7 @@ class World:
     team_id: str
     owner_id: str
     actor_id: str
+    actor_email: str
     key: str
     ids: dict[str, str] = field(default_factory=dict)
     """A fresh one of whatever a path may name."""
@@ -106,7 +111,7 @@ class World:
     def send(self, route: str, expect: Expect, key: str | None = "") -> httpx.Response:
         """Send the request of a route as the actor, with another key, or with none for None."""
         method, path = route.split(" ", 1)
-        names = self.ids | {"team_id": self.team_id}
+        names = self.ids | {"team_id": self.team_id, "actor_email": self.actor_email}
         with self.service.client(self.key if key == "" else key) as client:
             content = _fill(json.dumps(expect.body), names) if expect.body is not None else None
             headers = {"Content-Type": "application/json"} if content else {}
@@ -170,10 +175,11 @@ async def _make_world(service: Service, role: str, scopes: list[str]) -> World:
                     role.upper(),
                 )
         ids = await _things(conn, team_id, owner_id) | {"user_id": other_id}
+        email = await conn.fetchval('SELECT "email" FROM "User" WHERE "id" = $1', actor_id)
     storage_key = f"{ids['document_id'][:2]}/{ids['document_id']}"
     await service.runtime.originals.put(storage_key, _parts())
     key = await _insert_key(service, actor_id, scopes, "active")
-    return World(service, team_id, owner_id, actor_id, key, ids)
+    return World(service, team_id, owner_id, actor_id, email, key, ids)
 
 
 async def _parts() -> Any:
