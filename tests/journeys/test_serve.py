@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from db.embedded import running_dsn
+from tests.running import ENCRYPTION_KEY
 
 COMMAND = [sys.executable, "-m", "service.cli"]
 # A first start sets up a database and reads the handbook, on a machine that may be busy with other tests.
@@ -24,7 +25,10 @@ START_TIMEOUT_S = 180
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in {"DATABASE_URL", "PORT", "HOST", "DOCSEARCH_URL"}}
-    return kept | {"DOCSEARCH_HOME": str(home), "LOG_LEVEL": "WARNING"} | variables
+    fixed = {"DOCSEARCH_HOME": str(home), "LOG_LEVEL": "WARNING"}
+    if "DATABASE_URL" in variables:  # the embedded database makes a key of its own
+        fixed["ENCRYPTION_KEY"] = ENCRYPTION_KEY
+    return kept | fixed | variables
 
 
 @contextmanager
@@ -160,6 +164,10 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     [
         ({"DATABASE_URL": "postgresql://nobody:secret-word@127.0.0.1:9/none"}, "does not answer"),
         ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
+        (
+            {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "ENCRYPTION_KEY": ""},
+            "ENCRYPTION_KEY is not set",
+        ),
         ({"PORT": "70000"}, "PORT"),
         ({"EMBEDDING_PROVIDER": "openai", "OPENAI_API_KEY": ""}, "OPENAI_API_KEY"),
     ],
