@@ -134,6 +134,20 @@ async def find_caller_by_subject(conn: Conn, subject: str, limits: Sequence[Limi
     return await _find(conn, _BY_SUBJECT, subject, limits)
 
 
+async def is_admitted(conn: Conn, user_id: str, key_id: str | None) -> bool:
+    """Return whether somebody is still there, and the key they came with still active."""
+    admitted: bool = await conn.fetchval(
+        """
+        SELECT CASE WHEN $2::text IS NULL THEN EXISTS (SELECT FROM "User" WHERE "id" = $1)
+               ELSE EXISTS (SELECT FROM "ApiKey" WHERE "id" = $2 AND "userId" = $1 AND "isActive"
+                            AND ("expiresAt" IS NULL OR "expiresAt" > now() AT TIME ZONE 'UTC')) END
+        """,
+        user_id,
+        key_id,
+    )
+    return admitted
+
+
 async def _find(conn: Conn, sql: str, by: str, limits: Sequence[Limit]) -> CallerRow | None:
     row = await conn.fetchrow(sql, by, [limit.kind for limit in limits], [limit.window_s for limit in limits])
     if row is None:

@@ -16,6 +16,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     space_id: str
     document_id: str
+    user_id: str
+    team_id: str | None
     title: str
     source_url: str | None
     storage_key: str | None
@@ -39,7 +41,8 @@ async def claim_ingestion(conn: Conn, document_id: str) -> Claim | None:
         WHERE d."id" = $1
           AND i.space_id = d."spaceId" AND i.document_id = d."id"
           AND i.status IN ('queued', 'processing')
-        RETURNING i.space_id, i.document_id, i.attempts, d."title" AS title, d."sourceUrl" AS source_url,
+        RETURNING i.space_id, i.document_id, i.attempts, d."userId" AS user_id, d."teamId" AS team_id,
+                  d."title" AS title, d."sourceUrl" AS source_url,
                   o.storage_key, o.filename, o.media_type,
                   pg_notify($2, i.document_id)
         """,

@@ -21,6 +21,7 @@ import numpy as np
 from db import chunks as chunk_rows
 from db import documents, ingestions, outbox
 from db.pool import Pool
+from db.usage import UsageEntry, insert_usage
 from ingest import store
 from ingest.chunk import Chunk
 from ingest.embed import EMBEDDING_WIDTH, Embedder, Embeddings, embedding_text
@@ -47,6 +48,8 @@ class Ingestor:
     embedder: Embedder
     fetcher: Fetcher = field(default_factory=Fetcher)
     max_file_bytes: int = 100 * 1024 * 1024
+    price_per_million: float = 0.0
+    """US dollars for a million embedded tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ async def _run(ingestor: Ingestor, claim: ingestions.Claim, progress: _Progress)
     if len(chunks) > EMBED_BATCH:  # shorter ones are done before anybody has read it
         await progress.enter("embed", 0.1)
     hashes = [store.content_hash(title, chunk) for chunk in chunks]
-    embeddings = await _embed(ingestor, claim.space_id, title, chunks, hashes, progress)
+    embeddings, embedded_tokens = await _embed(ingestor, claim.space_id, title, chunks, hashes, progress)
     progress.stage = "store"
     prepared = store.Prepared(
         content=parsed.text,
@@ -129,7 +132,24 @@ async def _run(ingestor: Ingestor, claim: ingestions.Claim, progress: _Progress)
     async with ingestor.pool.acquire() as conn, conn.transaction():
         if not await store.store_document(conn, claim.space_id, claim.document_id, prepared):
             return None
+        await insert_usage(conn, [_usage(claim, prepared, embedded_tokens, ingestor.price_per_million)])
     return Outcome(claim.document_id, chunks=len(chunks), tokens=sum(chunk.token_count for chunk in chunks))
+
+
+def _usage(
+    claim: ingestions.Claim, prepared: store.Prepared, tokens: int, price_per_million: float
+) -> UsageEntry:
+    """Return what the ingestion is charged for: the texts that had to be embedded."""
+    return UsageEntry(
+        user_id=claim.user_id,
+        team_id=claim.team_id,
+        resource="document",
+        resource_id=claim.document_id,
+        action="ingest",
+        tokens=tokens,
+        cost=tokens * price_per_million / 1_000_000,
+        metadata={"model": prepared.model, "chunks": len(prepared.rows)},
+    )
 
 
 class _Source(NamedTuple):
@@ -176,8 +196,8 @@ async def _embed(
     chunks: Sequence[Chunk],
     hashes: Sequence[bytes],
     progress: _Progress,
-) -> Embeddings:
-    """Return (len(chunks), 1536); texts that the space has embedded before keep their vectors."""
+) -> tuple[Embeddings, int]:
+    """Return (len(chunks), 1536), and how many tokens it took: texts embedded before keep their vectors."""
     async with ingestor.pool.acquire() as conn:
         known = await chunk_rows.embeddings_by_hash(conn, space_id, ingestor.embedder.model, hashes)
     embeddings = np.zeros((len(chunks), EMBEDDING_WIDTH), dtype=np.float32)
@@ -193,7 +213,7 @@ async def _embed(
         embeddings[batch] = vectors
         done += len(batch)
         await progress.move(0.1 + 0.85 * done / len(missing))
-    return embeddings
+    return embeddings, sum(chunks[i].token_count for i in missing)
 
 
 async def _embed_slices(

@@ -9,6 +9,7 @@ Three statements; as the survey runs beside the embedding, search waits for two 
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,16 +48,26 @@ class SearchResult:
     hits: list[Hit]
 
 
+def _nothing() -> None:
+    pass
+
+
 async def search(
-    pool: Pool, embedder: QueryEmbedder, request: SearchRequest, spaces: tuple[str, ...]
+    pool: Pool,
+    embedder: QueryEmbedder,
+    request: SearchRequest,
+    spaces: tuple[str, ...],
+    *,
+    on_embedded: Callable[[], None] = _nothing,
 ) -> SearchResult:
-    """Return the best chunks of these spaces, best first.
+    """Return the best chunks of these spaces, best first; on_embedded is called once the query has its vector.
 
     Raises InvalidQuery, QueryNotEmbedded, and what the embedder raises. No connection is held while it works.
     """
     started = time.perf_counter()
     query = read_request(request, spaces)
     (embedding, embed_ms), survey = await asyncio.gather(_embed(embedder, query), _survey(pool, query))
+    on_embedded()
     words = weigh_query(query.text, survey.chunks_with)
     retrieving = time.perf_counter()
     found = await retrieve(pool, query, model=embedder.model, embedding=embedding, words=words, survey=survey)

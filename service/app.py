@@ -1,7 +1,7 @@
 """The HTTP face, wired: create_app gives the API and the console on an open runtime."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import version
 
 from litestar import Litestar, Router
@@ -15,6 +15,7 @@ from litestar.routes import HTTPRoute
 
 from db.events import Events
 from db.pool import Pool
+from db.usage import UsageEntry, insert_usage
 from ingest.originals import Originals
 from service.accounts.events import check_clerk_secrets, receive_clerk_event
 from service.accounts.routes import accounts_router
@@ -26,13 +27,17 @@ from service.console.routes import console_routes
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
 from service.health.routes import health_routes
+from service.metering import UsageRecorder
+from service.notifications.routes import notifications_router
 from service.providers import EmbeddingProvider
 from service.reference import ReferencePage
 from service.runtime import Runtime
+from service.search.meter import QueryMeter
 from service.search.routes import search_routes
 from service.secrets import SecretBox
 from service.settings import Settings
 from service.teams.routes import teams_routers
+from service.usage.routes import usage_routes
 from service.webhooks.routes import webhooks_router
 
 
@@ -45,7 +50,17 @@ def create_app(runtime: Runtime) -> Litestar:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         async with events.listen(runtime.pool):
-            yield
+            try:
+                yield
+            finally:
+                await usage_recorder.drain()
+
+    async def write_usage(entries: Sequence[UsageEntry]) -> None:
+        async with runtime.pool.acquire() as conn:
+            await insert_usage(conn, entries)
+
+    usage_recorder = UsageRecorder(write_usage)
+    query_meter = QueryMeter(runtime.embedder, runtime.settings.embedding_price_per_million)
 
     async def provide_pool() -> Pool:
         return runtime.pool
@@ -61,6 +76,12 @@ def create_app(runtime: Runtime) -> Litestar:
 
     async def provide_events() -> Events:
         return events
+
+    async def provide_usage_recorder() -> UsageRecorder:
+        return usage_recorder
+
+    async def provide_query_meter() -> QueryMeter:
+        return query_meter
 
     async def provide_secret_box() -> SecretBox:
         return secret_box
@@ -86,6 +107,8 @@ def create_app(runtime: Runtime) -> Litestar:
             receive_clerk_event,
             api_keys_router,
             *teams_routers,
+            notifications_router,
+            *usage_routes,
             webhooks_router,
             *health_routes,
             *console_routes,
@@ -99,6 +122,8 @@ def create_app(runtime: Runtime) -> Litestar:
             # Not "events": Litestar takes what is wrong with a body's field of a dependency's name for a fault of ours.
             "event_feed": Provide(provide_events),
             "secret_box": Provide(provide_secret_box),
+            "usage_recorder": Provide(provide_usage_recorder),
+            "query_meter": Provide(provide_query_meter),
         },
         guards=[require_caller],
         plugins=[problem_details_plugin()],
@@ -134,6 +159,8 @@ def _openapi() -> OpenAPIConfig:
             Tag("account"),
             Tag("API keys"),
             Tag("teams"),
+            Tag("notifications"),
+            Tag("usage"),
             Tag("webhooks"),
             Tag("health"),
         ],

@@ -69,4 +69,5 @@ async def open_ingestor(runtime: Runtime) -> AsyncIterator[Ingestor]:
             embedder=runtime.embedder,
             fetcher=Fetcher(settings.allowed_networks),
             max_file_bytes=settings.max_upload_bytes,
+            price_per_million=settings.embedding_price_per_million,
         )

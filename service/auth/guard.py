@@ -9,7 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 
-from db.callers import CallerRow, find_caller
+from db.callers import CallerRow, find_caller, is_admitted
 from service.auth.access import PUBLIC, ROUTES, Role
 from service.auth.caller import ALL_SCOPES, Caller
 from service.auth.errors import IdentityProviderUnavailable, TokenRefused
@@ -86,6 +86,12 @@ async def _by_token(state: State, token: str) -> CallerRow:
         raise unauthorized(str(exc)) from exc
     except IdentityProviderUnavailable as exc:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), headers={"Retry-After": "5"}) from exc
+
+
+async def is_still_valid(state: State, caller: Caller) -> bool:
+    """Return whether a caller whose request goes on for long would be let in again: their key, or their account."""
+    async with state.pool.acquire() as conn:
+        return await is_admitted(conn, caller.user_id, caller.key_id)
 
 
 def to_caller(row: CallerRow) -> Caller:

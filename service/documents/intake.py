@@ -12,6 +12,7 @@ import msgspec
 from db import documents, idempotency, jobs
 from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
+from db.usage import UsageEntry, insert_usage
 from ingest.fetch import check_url
 from ingest.originals import Originals
 from ingest.receive import StoredFile, clean_filename, storage_key, store_file
@@ -193,7 +194,20 @@ async def _register(pool: Pool, caller: Caller, intake: Intake, idempotency_key:
         await insert_intake(conn, caller.user_id, intake)
         async with as_service(conn):
             await jobs.enqueue_ingestion(conn, intake.document_id)
+            await insert_usage(conn, [_usage(caller, intake)])
     return intake.document_id
+
+
+def _usage(caller: Caller, intake: Intake) -> UsageEntry:
+    return UsageEntry(
+        user_id=caller.user_id,
+        team_id=intake.team_id,
+        key_id=caller.key_id,
+        resource="document",
+        resource_id=intake.document_id,
+        action="upload",
+        size_bytes=None if intake.file is None else intake.file.size_bytes,
+    )
 
 
 async def insert_intake(conn: Conn, user_id: str, intake: Intake) -> None:

@@ -16,8 +16,10 @@ from db.events import Events, notify_document
 from db.outbox import emit_document
 from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
+from db.usage import UsageEntry, insert_usage
 from ingest.errors import FileTooLarge
 from ingest.originals import Originals
+from service.audit import audit
 from service.auth.caller import Caller
 from service.cursors import decode_cursor, encode_cursor
 from service.documents.intake import (
@@ -213,6 +215,8 @@ async def delete_document(
     async with as_caller(pool, caller.subject) as conn:
         async with as_service(conn):
             await emit_document(conn, row.space_id, "document.deleted", document_id)
+            await audit(conn, caller, "document.deleted", "document", document_id, team_id=row.team_id)
+            await insert_usage(conn, [_deletion(caller, row)])
         key = await documents.delete_document(conn, caller.writable_spaces, document_id)
         if key is None:
             raise not_found("document")
@@ -220,6 +224,18 @@ async def delete_document(
     # After the commit: a row without its bytes would be a loss, bytes without a row are only litter.
     if key:
         await originals.delete(key)
+
+
+def _deletion(caller: Caller, row: DocumentRow) -> UsageEntry:
+    return UsageEntry(
+        user_id=caller.user_id,
+        team_id=row.team_id,
+        key_id=caller.key_id,
+        resource="document",
+        resource_id=row.id,
+        action="delete",
+        size_bytes=row.size_bytes,
+    )
 
 
 @post(

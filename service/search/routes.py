@@ -1,5 +1,7 @@
 """POST /v1/search."""
 
+import asyncio
+
 from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -8,9 +10,11 @@ from db.pool import Pool
 from search.pipeline import SearchResult, search
 from search.query import Mode, SearchRequest
 from service.auth.caller import Caller
+from service.metering import UsageRecorder
 from service.metrics import SEARCH_SECONDS, SEARCHES
 from service.openapi import problems
 from service.providers import EmbeddingProvider
+from service.search.meter import QueryMeter
 from service.search.schemas import SearchBody, SearchReply
 
 
@@ -25,6 +29,8 @@ async def search_documents(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
     embedder: NamedDependency[EmbeddingProvider],
+    usage_recorder: NamedDependency[UsageRecorder],
+    query_meter: NamedDependency[QueryMeter],
     data: JSONBody[SearchBody],
 ) -> SearchReply:
     """Return the passages that answer best, each with its document, pages and character span."""
@@ -36,7 +42,14 @@ async def search_documents(
         document_ids=None if data.document_ids is None else tuple(data.document_ids),
         min_score=data.min_score,
     )
-    result = await search(pool, embedder, request, _spaces(caller, data.team_id))
+    written: list[asyncio.Future[None]] = []
+
+    def record() -> None:
+        # Written down while the database retrieves: nobody waits for it but a reply that is faster.
+        written.append(usage_recorder.record(query_meter.entry(caller, data)))
+
+    result = await search(pool, embedder, request, _spaces(caller, data.team_id), on_embedded=record)
+    await asyncio.gather(*written)
     _observe(result)
     return SearchReply.from_result(result)
 

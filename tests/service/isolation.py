@@ -73,6 +73,14 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/teams/{team_id}/invitations": Expect("404 403 403 200 200"),
     "DELETE /v1/teams/{team_id}/invitations/{invitation_id}": Expect("404 403 403 204 204"),
     "GET /v1/teams/{team_id}/audit": Expect("404 403 403 403 200"),
+    "GET /v1/notifications": Expect("200 200 200 200 200"),
+    "GET /v1/notifications/unread-count": Expect("200 200 200 200 200"),
+    "GET /v1/notifications/events": Expect("200 200 200 200 200"),
+    "POST /v1/notifications/read-all": Expect("200 200 200 200 200"),
+    "POST /v1/notifications/{notification_id}/read": Expect("404 404 404 404 200", owners=True),
+    "DELETE /v1/notifications/{notification_id}": Expect("404 404 404 404 204", owners=True),
+    "GET /v1/usage": Expect("404 403 403 200 200", query="?team_id={team_id}"),
+    "GET /v1/plan": Expect("404 200 200 200 200", query="?team_id={team_id}"),
     "GET /v1/invitations": Expect("200 200 200 200 200"),
     "POST /v1/invitations/{invitation_id}/accept": Expect("404 404 404 404 404"),
     "POST /v1/invitations/{invitation_id}/decline": Expect("404 404 404 404 404"),
@@ -277,8 +285,16 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         webhook_id,
         MARK,
     )
+    notification_id = await conn.fetchval(
+        """
+        INSERT INTO "Notification" ("userId", "type", "title", "message") VALUES ($1, 'SYSTEM', $2, $2) RETURNING "id"
+        """,
+        owner_id,
+        MARK,
+    )
     return {
         "document_id": document_id,
+        "notification_id": notification_id,
         "key_id": key_id,
         "invitation_id": invitation_id,
         "webhook_id": webhook_id,

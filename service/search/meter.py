@@ -1,0 +1,29 @@
+"""What a search is charged for: the tokens of its query, where a model has to read it."""
+
+from db.usage import UsageEntry
+from service.auth.caller import Caller
+from service.providers import EmbeddingProvider
+from service.search.schemas import SearchBody
+
+
+class QueryMeter:
+    """Counts with the embedder's own tokenizer. A repeated query counts again, though its vector is remembered."""
+
+    def __init__(self, embedder: EmbeddingProvider, price_per_million: float) -> None:
+        self._embedder = embedder
+        self._price = price_per_million / 1_000_000
+
+    def entry(self, caller: Caller, body: SearchBody) -> UsageEntry:
+        tokens = 0
+        if body.mode != "lexical":
+            tokens = len(self._embedder.tokenizer_spec.load().token_starts(body.query))
+        return UsageEntry(
+            user_id=caller.user_id,
+            team_id=body.team_id,
+            key_id=caller.key_id,
+            resource="search",
+            action="query",
+            tokens=tokens,
+            cost=tokens * self._price,
+            metadata={"mode": body.mode, "model": self._embedder.model},
+        )

@@ -1,0 +1,76 @@
+"""Plans and usage on the wire."""
+
+from datetime import date, datetime
+
+import msgspec
+
+from db.plans import PlanRow
+from db.usage import UsageSum
+
+
+class Allowance(msgspec.Struct, kw_only=True, frozen=True):
+    """Of one thing: how much is used, and how much there may be; null is no limit."""
+
+    used: int
+    limit: int | None
+    resets_at: datetime | None
+
+
+class PlanReply(msgspec.Struct, kw_only=True, frozen=True):
+    """A plan; effective_tier is what the subscription is worth today."""
+
+    tier: str
+    effective_tier: str
+    status: str
+    ends_at: datetime | None
+    storage_bytes: Allowance
+    workflows: Allowance
+    executions: Allowance
+
+    @classmethod
+    def from_row(cls, row: PlanRow) -> "PlanReply":
+        return cls(
+            tier=row.tier,
+            effective_tier=row.effective_tier,
+            status=row.status,
+            ends_at=row.ends_at,
+            storage_bytes=Allowance(used=row.storage_used, limit=row.storage_limit, resets_at=None),
+            workflows=Allowance(used=row.workflows_used, limit=row.workflow_limit, resets_at=None),
+            executions=Allowance(
+                used=row.executions_used, limit=row.executions_limit, resets_at=row.executions_reset_at
+            ),
+        )
+
+
+class UsageGroup(msgspec.Struct, kw_only=True, frozen=True):
+    """What one group comes to; what was not grouped by is null. Cost is in US dollars."""
+
+    day: date | None
+    kind: str | None
+    team_id: str | None
+    key_id: str | None
+    requests: int
+    tokens: int
+    bytes: int
+    cost: float
+
+    @classmethod
+    def from_sum(cls, found: UsageSum) -> "UsageGroup":
+        return cls(
+            day=found.day,
+            kind=found.kind,
+            team_id=found.team_id,
+            key_id=found.key_id,
+            requests=found.requests,
+            tokens=found.tokens,
+            bytes=found.size_bytes,
+            cost=found.cost,
+        )
+
+
+class UsageReply(msgspec.Struct, kw_only=True, frozen=True):
+    """Usage of the UTC days from..to, both included, in groups."""
+
+    from_: date = msgspec.field(name="from")
+    to: date
+    data: list[UsageGroup]
