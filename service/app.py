@@ -23,6 +23,7 @@ from service.api_keys.routes import api_keys_router
 from service.auth.access import ROUTES
 from service.auth.guard import provide_caller, require_caller, route_name
 from service.auth.rates import configured_limits
+from service.billing.routes import receive_stripe_event
 from service.console.routes import console_routes
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
@@ -109,6 +110,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *teams_routers,
             notifications_router,
             *usage_routes,
+            receive_stripe_event,
             webhooks_router,
             *health_routes,
             *console_routes,

@@ -203,6 +203,12 @@ class Settings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return level
 
+    @field_validator("stripe_prices")
+    @classmethod
+    def _known_plans(cls, value: str) -> str:
+        read_prices(value)
+        return value
+
     @field_validator("fetch_allowed_networks", "webhook_allowed_networks")
     @classmethod
     def _known_networks(cls, value: str) -> str:
@@ -216,6 +222,11 @@ class Settings(BaseSettings):
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
         return read_networks(self.webhook_allowed_networks)
+
+    @property
+    def plan_prices(self) -> dict[str, str]:
+        """The plan that each price of Stripe's buys."""
+        return read_prices(self.stripe_prices)
 
     @property
     def embedded(self) -> bool:
@@ -250,6 +261,17 @@ class Settings(BaseSettings):
 def read_list(text: str) -> list[str]:
     """Return the parts of a comma-separated list, empty ones left out."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def read_prices(text: str) -> dict[str, str]:
+    """Return the plan of each price in price_1=PRO,price_2=ENTERPRISE. Raises ValueError."""
+    prices: dict[str, str] = {}
+    for part in read_list(text):
+        price, _, plan = (piece.strip() for piece in part.partition("="))
+        if not price or plan not in set(Plan):
+            raise ValueError("must look like price_123=PRO,price_456=ENTERPRISE")
+        prices[price] = plan
+    return prices
 
 
 def read_networks(text: str) -> tuple[Network, ...]:

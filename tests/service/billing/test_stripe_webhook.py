@@ -1,0 +1,194 @@
+"""Stripe's webhook over HTTP, with signatures made by its own library: plans move once, in whatever order it comes."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stripe import WebhookSignature
+
+from tests.running import Service, run_service
+
+SECRET = "whsec_ours"
+T0 = int(time.time()) - 1000
+END = int(time.time()) + 30 * 86400
+
+
+@pytest.fixture
+def server(database_url: str, tmp_path: Path) -> Iterator[Service]:
+    with run_service(
+        database_url,
+        tmp_path / "home",
+        worker=False,
+        stripe_webhook_secret=f"whsec_old,{SECRET}",
+        stripe_prices="price_pro=PRO,price_all=ENTERPRISE",
+    ) as service:
+        yield service
+
+
+def post(server: Service, event: dict[str, Any], secret: str = SECRET) -> httpx.Response:
+    body = json.dumps(event)
+    headers = {"Stripe-Signature": WebhookSignature.generate_signature_header(body, secret, int(time.time()))}
+    with server.client(None) as client:
+        return client.post("/v1/stripe/webhook", content=body, headers=headers)
+
+
+def subscription(
+    kind: str, at: int, *, status: str = "active", price: str = "price_pro", **more: Any
+) -> dict[str, Any]:
+    found = {
+        "id": "sub_1",
+        "customer": "cus_1",
+        "status": status,
+        "items": {"data": [{"price": {"id": price}, "current_period_end": END}]},
+        **more,
+    }
+    return {
+        "id": f"evt_{kind}_{at}_{price}_{status}",
+        "type": f"customer.subscription.{kind}",
+        "created": at,
+        "data": {"object": found},
+    }
+
+
+def checkout(reference: str, at: int = T0) -> dict[str, Any]:
+    found = {"customer": "cus_1", "subscription": "sub_1", "client_reference_id": reference}
+    return {
+        "id": f"evt_checkout_{at}",
+        "type": "checkout.session.completed",
+        "created": at,
+        "data": {"object": found},
+    }
+
+
+@pytest.fixture
+def ann(server: Service) -> Iterator[httpx.Client]:
+    with server.client(server.new_user("ann@example.com")) as client:
+        yield client
+
+
+def me(client: httpx.Client) -> str:
+    return str(client.get("/v1/users/me").json()["id"])
+
+
+def plan(client: httpx.Client, **query: str) -> tuple[str, str, str]:
+    found = client.get("/v1/plan", params=query).json()
+    return found["tier"], found["status"], found["effective_tier"]
+
+
+def test_a_checkout_and_its_subscription_move_the_plan_once(server: Service, ann: httpx.Client) -> None:
+    assert post(server, checkout(me(ann))).status_code == 204
+    for _ in range(2):
+        assert post(server, subscription("created", T0)).status_code == 204
+    assert plan(ann) == ("PRO", "ACTIVE", "PRO")
+    told = ann.get("/v1/notifications").json()["data"]
+    assert [row["type"] for row in told] == ["SUBSCRIPTION_UPDATED"]
+
+
+def test_two_deliveries_at_once_are_one(server: Service, ann: httpx.Client) -> None:
+    post(server, checkout(me(ann)))
+    with ThreadPoolExecutor(8) as threads:
+        replies = list(threads.map(lambda _: post(server, subscription("created", T0)), range(8)))
+    assert {reply.status_code for reply in replies} == {204}
+    assert len(ann.get("/v1/notifications").json()["data"]) == 1
+
+
+EVENTS = {
+    "checkout": None,
+    "created": subscription("created", T0),
+    "updated": subscription("updated", T0, price="price_all"),
+    "deleted": subscription("deleted", T0 + 5, status="canceled", ended_at=T0 + 5),
+}
+
+
+@pytest.mark.parametrize("names", ["checkout created updated", "checkout created updated deleted"])
+def test_every_order_comes_to_the_same_end(server: Service, names: str) -> None:
+    """Events of one second too: what they are decides. Those before the checkout wait for it."""
+    ends = set()
+    for number, order in enumerate(itertools.permutations(names.split())):
+        with server.client(server.new_user(f"{number}@example.com")) as client:
+            for name in order:
+                event = checkout(me(client)) if name == "checkout" else EVENTS[name]
+                own = json.loads(
+                    json.dumps(event).replace("cus_1", f"cus_{number}").replace("sub_1", f"sub_{number}")
+                )
+                assert post(server, own | {"id": f"{own['id']}_{number}"}).status_code == 204
+            ends.add(plan(client))
+    last = ("FREE", "CANCELED", "FREE") if "deleted" in names else ("ENTERPRISE", "ACTIVE", "ENTERPRISE")
+    assert ends == {last}
+
+
+def test_a_team_has_a_plan_of_its_own_and_its_owners_hear_of_it(server: Service, ann: httpx.Client) -> None:
+    team = ann.post("/v1/teams", json={"name": "Law"}).json()["id"]
+    post(server, subscription("created", T0, metadata={"team_id": team}))
+    assert plan(ann, team_id=team) == ("PRO", "ACTIVE", "PRO")
+    assert plan(ann) == ("FREE", "ACTIVE", "FREE")
+    failed = {"customer": "cus_1", "parent": {"subscription_details": {"subscription": "sub_1"}}}
+    post(
+        server,
+        {"id": "evt_f", "type": "invoice.payment_failed", "created": T0, "data": {"object": failed}},
+    )
+    told = [row["type"] for row in ann.get("/v1/notifications").json()["data"]]
+    assert sorted(told) == ["PAYMENT_FAILED", "SUBSCRIPTION_UPDATED"]
+    audit = ann.get(f"/v1/teams/{team}/audit").json()["data"]
+    assert audit[0]["actor"] == "stripe"
+    assert audit[0]["details"] == {"before": ["FREE", "ACTIVE"], "after": ["PRO", "ACTIVE"]}
+
+
+def test_the_end_of_a_replaced_subscription_ends_nothing(server: Service, ann: httpx.Client) -> None:
+    post(server, checkout(me(ann)))
+    post(server, subscription("created", T0))
+    post(server, subscription("created", T0 + 10, price="price_all", id="sub_2"))
+    post(server, subscription("deleted", T0 + 20, status="canceled", ended_at=T0 + 20))
+    assert plan(ann) == ("ENTERPRISE", "ACTIVE", "ENTERPRISE")
+
+
+def test_an_unknown_price_leaves_the_tier_alone(server: Service, ann: httpx.Client) -> None:
+    post(server, checkout(me(ann)))
+    post(server, subscription("created", T0))
+    post(server, subscription("updated", T0 + 1, price="price_unknown", status="past_due"))
+    assert plan(ann) == ("PRO", "PAST_DUE", "PRO")
+
+
+def test_a_lapsed_plan_loses_nothing_and_adds_nothing(server: Service, ann: httpx.Client) -> None:
+    post(server, checkout(me(ann)))
+    post(server, subscription("created", T0))
+    location = ann.post("/v1/documents", json={"title": "t", "content": "kept"}).headers["location"]
+    post(server, subscription("deleted", T0 + 9, status="canceled", ended_at=T0 + 9))
+    server.call(_fill(server))
+    assert plan(ann)[2] == "FREE"
+    assert ann.get(location).status_code == 200
+    assert ann.post("/v1/search", json={"query": "kept", "mode": "lexical"}).status_code == 200
+    refused = ann.post("/v1/documents", json={"title": "t", "content": "more"})
+    assert refused.status_code == 402
+    assert refused.json()["resource"] == "storage"
+    assert ann.delete(location).status_code == 204
+
+
+async def _fill(server: Service) -> None:
+    async with server.runtime.pool.acquire() as conn:
+        await conn.execute(
+            """UPDATE "User" SET "storageUsed" = 200 * 1024 * 1024 WHERE "email" = 'ann@example.com'"""
+        )
+
+
+def test_what_stripe_has_not_signed_is_refused(server: Service, ann: httpx.Client) -> None:
+    assert post(server, checkout(me(ann)), secret="whsec_theirs").status_code == 400
+    with server.client(None) as client:
+        assert client.post("/v1/stripe/webhook", content=b"{}").status_code == 400
+        assert client.post("/v1/stripe/webhook", content=b"x" * 2_000_000).status_code == 413
+    assert plan(ann) == ("FREE", "ACTIVE", "FREE")
+
+
+def test_other_events_are_taken_and_ignored(server: Service) -> None:
+    assert post(server, {"id": "evt_9", "type": "charge.updated"}).status_code == 204
+
+
+def test_without_a_secret_there_is_no_webhook(database_url: str, tmp_path: Path) -> None:
+    with run_service(database_url, tmp_path / "home", worker=False) as service:
+        assert post(service, {"id": "evt_9", "type": "charge.updated"}).status_code == 404
