@@ -1,5 +1,6 @@
 """Plans as people see them: what an owner has, what it allows, and how much of it is used."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -43,6 +44,26 @@ FROM owner JOIN plan AS p ON p.tier = owner.effective
 """
 _OF_USER = _SELECT.replace("<table>", '"User"')
 _OF_TEAM = _SELECT.replace("<table>", '"Team"')
+
+
+async def has_room(conn: Conn, spaces: Sequence[str], size_bytes: int) -> bool:
+    """Return whether any of these people and teams could store so many more bytes."""
+    room: bool = await conn.fetchval(
+        """
+        SELECT bool_or(p.storage_limit_bytes IS NULL OR o.used + $2 <= p.storage_limit_bytes)
+        FROM (
+            SELECT "storageUsed" AS used,
+                   effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt") AS tier
+            FROM "User" WHERE "id" = ANY($1::text[])
+            UNION ALL
+            SELECT "storageUsed", effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt")
+            FROM "Team" WHERE "id" = ANY($1::text[])
+        ) AS o JOIN plan AS p ON p.tier = o.tier
+        """,
+        list(spaces),
+        size_bytes,
+    )
+    return bool(room)
 
 
 async def find_user_plan(conn: Conn, user_id: str) -> PlanRow | None:

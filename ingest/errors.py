@@ -76,6 +76,13 @@ class FileTooLarge(IngestError):
         self.max_bytes = max_bytes
 
 
+class NoRoom(IngestError):
+    """The plan of whoever owns the document does not allow so many more bytes."""
+
+    stage: Stage = "fetch"
+    code = "plan_limit"
+
+
 class FetchRefused(IngestError):
     """The address must not be asked: it is private, or no http or https URL."""
 

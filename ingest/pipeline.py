@@ -20,12 +20,13 @@ import numpy as np
 
 from db import chunks as chunk_rows
 from db import documents, ingestions, outbox
+from db.errors import PlanLimitReached, translated
 from db.pool import Pool
 from db.usage import UsageEntry, insert_usage
 from ingest import store
 from ingest.chunk import Chunk
 from ingest.embed import EMBEDDING_WIDTH, Embedder, Embeddings, embedding_text
-from ingest.errors import EmbeddingFailed, IngestError, OriginalMissing, Stage
+from ingest.errors import EmbeddingFailed, IngestError, NoRoom, OriginalMissing, Stage
 from ingest.fetch import Fetcher
 from ingest.isolate import ParserPool
 from ingest.originals import Originals
@@ -175,12 +176,18 @@ async def _original(ingestor: Ingestor, claim: ingestions.Claim) -> _Source | No
             declared=reply.declared,
             max_bytes=ingestor.max_file_bytes,
         )
-    async with ingestor.pool.acquire() as conn, conn.transaction():
-        if not await documents.insert_original(
-            conn, claim.space_id, claim.document_id, store.to_original(file)
-        ):
-            await ingestor.originals.delete(file.storage_key)
-            return None
+    try:
+        with translated():
+            async with ingestor.pool.acquire() as conn, conn.transaction():
+                is_there = await documents.insert_original(
+                    conn, claim.space_id, claim.document_id, store.to_original(file)
+                )
+    except PlanLimitReached as exc:
+        await ingestor.originals.delete(file.storage_key)
+        raise NoRoom(str(exc)) from exc
+    if not is_there:
+        await ingestor.originals.delete(file.storage_key)
+        return None
     return _Source(file.storage_key, file.media_type, file.filename)
 
 

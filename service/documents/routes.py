@@ -10,8 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent, Stream
 
-from db import chunks, documents, ingestions, jobs
+from db import chunks, documents, ingestions, jobs, plans
 from db.documents import Cursor, DocumentRow, Status
+from db.errors import PlanFacts
 from db.events import Events, notify_document
 from db.outbox import emit_document
 from db.pool import Conn, Pool
@@ -33,11 +34,14 @@ from service.documents.intake import (
 from service.documents.openapi import UploadOperation
 from service.documents.progress import stream_progress, wait_until_finished
 from service.documents.schemas import Accepted, Chunk, Document, DocumentPatch, NewText, NewUrl
-from service.errors import Problem, not_found
+from service.errors import Problem, not_found, plan_limit_reached
 from service.openapi import problems
 from service.schemas import Page
 from service.settings import Settings
 from service.text import one_line
+
+# Framing and fields of an upload, at most: what is beyond it is the file.
+LARGE_BODY_BYTES = 1024 * 1024
 
 # The longest that ?wait= may hold a reply: proxies commonly give up after 60 s.
 MAX_WAIT_S = 55
@@ -63,7 +67,7 @@ IdempotencyKey = Annotated[
     "/",
     status_code=202,
     operation_class=UploadOperation,
-    responses=problems(404, 409, 413, 415, 422),
+    responses=problems(402, 404, 409, 413, 415, 422),
     request_max_body_size=None,  # the limit is MAX_UPLOAD_BYTES, counted as the body streams in
     summary="Upload a document",
 )
@@ -78,6 +82,7 @@ async def upload_document(
     idempotency_key: IdempotencyKey = None,
 ) -> Response[Accepted]:
     """Take a file (multipart), a text or an address (JSON), queue it for ingestion and answer at once."""
+    await _require_room(pool, caller, request.content_length or 0)
     intake = await _receive(request, originals, settings.max_upload_bytes)
     document_id = await register(pool, originals, caller, intake, idempotency_key)
     row = await wait_until_finished(pool, event_feed, caller, document_id, wait)
@@ -86,11 +91,32 @@ async def upload_document(
     return Response(Accepted.from_row(row), headers={"Location": f"/v1/documents/{document_id}"})
 
 
+async def _require_room(pool: Pool, caller: Caller, size_bytes: int) -> None:
+    """Refuse a large body before it is read, where it fits nowhere: whose it will be stands in it."""
+    file_bytes = size_bytes - LARGE_BODY_BYTES
+    if file_bytes <= 0:
+        return
+    async with as_caller(pool, caller.subject) as conn:
+        if await plans.has_room(conn, caller.writable_spaces, file_bytes):
+            return
+        plan = await plans.find_user_plan(conn, caller.user_id)
+    if plan is not None and plan.storage_limit is not None:
+        raise plan_limit_reached(
+            PlanFacts(
+                resource="storage",
+                tier=plan.effective_tier,
+                used=plan.storage_used,
+                limit=plan.storage_limit,
+                resets_at=None,
+            )
+        )
+
+
 async def _receive(request: Request[Any, Any, Any], originals: Originals, max_bytes: int) -> Intake:
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     # A body that says it is too large is refused before it is read; framing and fields get a mebibyte.
-    if (request.content_length or 0) > max_bytes + 1024 * 1024:
+    if (request.content_length or 0) > max_bytes + LARGE_BODY_BYTES:
         raise FileTooLarge(max_bytes)
     if kind == "multipart/form-data":
         return await take_file(request.stream(), content_type, originals, max_bytes)
@@ -106,7 +132,7 @@ async def _read_body(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > max_bytes + 1024 * 1024:
+        if len(body) > max_bytes + LARGE_BODY_BYTES:
             raise FileTooLarge(max_bytes)
     return bytes(body)
 
@@ -157,7 +183,7 @@ async def get_document(
     return Document.from_row(await _find(pool, caller, document_id))
 
 
-@patch("/{document_id:str}", responses=problems(404, 422), summary="Change a document")
+@patch("/{document_id:str}", responses=problems(402, 404, 422), summary="Change a document")
 async def update_document(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
