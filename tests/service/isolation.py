@@ -345,3 +345,10 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
         names,
     )
     return digest
+
+
+async def clear(service: Service) -> None:
+    """Delete every world."""
+    async with service.runtime.pool.acquire() as conn, conn.transaction():
+        for table in ('"Document"', '"Webhook"', '"Team"', '"User"'):
+            await conn.execute(f"DELETE FROM {table}")

@@ -1,0 +1,138 @@
+"""Plans and rates over HTTP: 402 and 429 say what is used and when to come back, and leave nothing behind."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.running import Service, run_service
+
+
+async def _store(server: Service, used: int) -> None:
+    async with server.runtime.pool.acquire() as conn:
+        await conn.execute("""UPDATE "User" SET "storageUsed" = $1 WHERE "email" = 'ann@example.com'""", used)
+
+
+@pytest.fixture
+def ann(server: Service) -> str:
+    return server.new_user("ann@example.com")
+
+
+def test_an_upload_beyond_the_plan_is_refused_and_leaves_nothing(server: Service, ann: str) -> None:
+    limit = 100 * 1024 * 1024
+    server.call(_store(server, limit - 10))
+    with server.client(ann) as client:
+        assert client.post("/v1/documents", json={"title": "t", "content": "0123456789"}).status_code == 202
+        reply = client.post("/v1/documents", files={"file": ("x.txt", b"one more", "text/plain")})
+        usage = client.get("/v1/usage", params={"group_by": "kind"}).json()["data"]
+    assert reply.status_code == 402
+    assert {name: reply.json()[name] for name in ("resource", "tier", "used", "limit", "resets_at")} == {
+        "resource": "storage",
+        "tier": "FREE",
+        "used": limit,
+        "limit": limit,
+        "resets_at": None,
+    }
+    kept = [path for path in (server.settings.home / "originals").rglob("*") if path.is_file()]
+    assert len(kept) == 1
+    assert [row["requests"] for row in usage if row["kind"] == "document.upload"] == [1]
+
+
+def test_a_body_that_cannot_fit_is_refused_before_it_is_read(server: Service, ann: str) -> None:
+    server.call(_store(server, 99 * 1024 * 1024))
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(50):
+            sent += 1
+            yield b"x" * 1024 * 1024
+
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=b",
+        "Content-Length": str(50 * 1024 * 1024),
+        "Authorization": f"Bearer {ann}",
+    }
+    # The reply comes, and the connection may go, while the body is still being sent.
+    with httpx.Client(base_url=server.url, timeout=30) as client, contextlib.suppress(httpx.WriteError):
+        assert client.post("/v1/documents", content=body(), headers=headers).status_code == 402
+    assert sent < 50
+
+
+def test_a_broken_upload_gives_its_bytes_back(server: Service, ann: str) -> None:
+    with server.client(ann) as client:
+        reply = client.post("/v1/documents", files={"file": ("x.bin", b"\x00\x01\x02" * 100)})
+        assert reply.status_code == 415
+        assert client.get("/v1/plan").json()["storage_bytes"]["used"] == 0
+
+
+@pytest.fixture
+def instances(database_url: str, tmp_path: Path) -> Iterator[list[Service]]:
+    """Two processes' worth of service on one database, with limits."""
+    limits = {"rate_limit_requests_per_hour": 50, "rate_limit_key_requests_per_hour": 40}
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(run_service(database_url, tmp_path / name, worker=False, **limits))
+            for name in ("one", "two")
+        ]
+
+
+async def _ask(urls: list[str], key: str, times: int) -> list[httpx.Response]:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(headers=headers, timeout=60) as client:
+        return await asyncio.gather(*(client.get(f"{urls[n % len(urls)]}/v1/teams") for n in range(times)))
+
+
+async def _another_key(server: Service) -> str:
+    from tests.service.isolation import _insert_key
+
+    async with server.runtime.pool.acquire() as conn:
+        user_id = await conn.fetchval("""SELECT "id" FROM "User" WHERE "email" = 'ann@example.com'""")
+    return await _insert_key(server, user_id, ["admin"], "active")
+
+
+def test_rates_hold_to_the_request_across_instances(instances: list[Service]) -> None:
+    first = instances[0].new_user("ann@example.com")
+    second = instances[0].call(_another_key(instances[0]))
+    urls = [service.url for service in instances]
+
+    replies = asyncio.run(_ask(urls, first, 200))
+    passed = [reply for reply in replies if reply.status_code == 200]
+    assert len(passed) == 40  # the key's own limit
+    assert {reply.status_code for reply in replies} == {200, 429}
+    left = sorted(int(reply.headers["ratelimit"].split('"key-hour";r=')[1].split(";")[0]) for reply in passed)
+    assert left == list(range(40))
+
+    refused = next(reply for reply in replies if reply.status_code == 429)
+    assert 0 < int(refused.headers["retry-after"]) <= 3600
+    assert refused.headers["ratelimit-remaining"] == "0"
+    assert '"user-hour";q=50;w=3600' in refused.headers["ratelimit-policy"]
+    assert refused.headers["content-type"] == "application/problem+json"
+
+    # Another key of the same person has no more than what the person has left: nothing, of 50 in 200 requests.
+    assert {reply.status_code for reply in asyncio.run(_ask(urls, second, 5))} == {429}
+
+
+def test_a_persons_limit_spans_their_keys(instances: list[Service]) -> None:
+    first = instances[0].new_user("ann@example.com")
+    second = instances[0].call(_another_key(instances[0]))
+    urls = [service.url for service in instances]
+    assert {reply.status_code for reply in asyncio.run(_ask(urls, first, 30))} == {200}
+    replies = asyncio.run(_ask(urls, second, 30))
+    assert sum(reply.status_code == 200 for reply in replies) == 20
+    bob = instances[1].new_user("bob@example.com")
+    assert {reply.status_code for reply in asyncio.run(_ask(urls, bob, 5))} == {200}
+
+
+def test_a_key_revoked_here_is_refused_there_at_once(instances: list[Service]) -> None:
+    ann = instances[0].new_user("ann@example.com")
+    with instances[0].client(ann) as here:
+        made = here.post("/v1/api-keys", json={"name": "x", "scopes": ["keys"]}).json()
+        with instances[1].client(made["key"]) as there:
+            assert there.get("/v1/api-keys").status_code == 200
+            assert here.delete(f"/v1/api-keys/{made['api_key']['id']}").status_code == 204
+            assert there.get("/v1/api-keys").status_code == 401
