@@ -123,7 +123,9 @@ def test_nothing_of_theirs_is_left_and_the_teams_keep_theirs(busy: Service) -> N
     assert fetch(busy, 'SELECT "name", "authorName" AS by FROM "Template"') == [
         {"name": "Public", "by": "Former author"}
     ]
-    assert fetch(busy, 'SELECT "tokens" FROM "UsageLog" WHERE "teamId" = $1 AND "tokens" = 7', world.shared) == [{"tokens": 7}]
+    assert fetch(
+        busy, 'SELECT "tokens" FROM "UsageLog" WHERE "teamId" = $1 AND "tokens" = 7', world.shared
+    ) == [{"tokens": 7}]
     wait_until_jobs_are_done(busy)
     assert stored_files(busy) == {SHARED}
 
