@@ -47,9 +47,10 @@ FROM "Team" t JOIN "TeamMember" m ON m."teamId" = t."id" AND m."userId" = $1
 """
 
 
-async def found_team(conn: Conn, *, team_id: str, name: str, slug: str) -> None:
-    """Make a team with the caller of the transaction as its owner. Raises Taken for a slug that is taken."""
-    await conn.execute("SELECT docsearch_found_team($1, $2, $3)", team_id, name, slug)
+async def found_team(conn: Conn, *, name: str, slug: str) -> str:
+    """Make a team with the caller of the transaction as its owner; return its id. Raises Taken for a taken slug."""
+    team_id: str = await conn.fetchval("SELECT docsearch_found_team($1, $2)", name, slug)
+    return team_id
 
 
 async def set_tier(conn: Conn, team_id: str, tier: str) -> None:

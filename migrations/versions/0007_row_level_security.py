@@ -79,15 +79,19 @@ RETURN ARRAY(SELECT m."teamId" FROM "TeamMember" m JOIN "User" u ON u."id" = m."
 CREATE FUNCTION docsearch_spaces(at_least "TeamRole") RETURNS text[] LANGUAGE sql STABLE SECURITY DEFINER
 RETURN (SELECT array_remove(docsearch_user_id() || docsearch_teams(at_least), NULL));
 
--- A team and its first owner, who could not be let in by a policy: nobody is a member yet.
-CREATE FUNCTION docsearch_found_team(team_id text, team_name text, team_slug text) RETURNS void
+-- A team and its first owner, who could not be let in by a policy: nobody is a member yet. Returns the team's id, which
+-- is made here: a space is named by its team's or its person's id, so one who may choose a team's could choose a person's.
+CREATE FUNCTION docsearch_found_team(team_name text, team_slug text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    team_id text := gen_random_uuid()::text;
 BEGIN
     IF docsearch_user_id() IS NULL THEN
         RAISE EXCEPTION 'nobody is signed in' USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO "Team" ("id", "name", "slug") VALUES (team_id, team_name, team_slug);
     INSERT INTO "TeamMember" ("teamId", "userId", "role") VALUES (team_id, docsearch_user_id(), 'OWNER');
+    RETURN team_id;
 END $$;
 
 -- What members see of each other: nothing of anybody's account but this.
@@ -126,8 +130,9 @@ INSERT INTO policy VALUES
     ('Document',          'UPDATE', '"spaceId" = $spaces(MEMBER)$'),
     ('Document',          'DELETE', '"spaceId" = $spaces(MEMBER)$'),
     ('original',          'SELECT', 'space_id = $spaces(VIEWER)$'),
-    ('original',          'INSERT', 'space_id = $spaces(MEMBER)$'),
-    ('original',          'UPDATE', 'space_id = $spaces(MEMBER)$'),
+    -- The place of its bytes follows from the document: or one could claim those of somebody else's.
+    ('original',          'INSERT', 'space_id = $spaces(MEMBER)$ AND storage_key = left(document_id, 2) || ''/'' || document_id'),
+    ('original',          'UPDATE', 'space_id = $spaces(MEMBER)$ AND storage_key = left(document_id, 2) || ''/'' || document_id'),
     ('ingestion',         'SELECT', 'space_id = $spaces(VIEWER)$'),
     ('ingestion',         'INSERT', 'space_id = $spaces(MEMBER)$'),
     ('ingestion',         'UPDATE', 'space_id = $spaces(MEMBER)$'),
@@ -225,7 +230,7 @@ DECLARE
 BEGIN
     -- On Supabase everybody's API speaks as these two, and new tables are wide open to them.
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'authenticated') THEN
-        people := people || 'authenticated';
+        people := array_append(people, 'authenticated');
     END IF;
     FOR wanted IN SELECT DISTINCT tbl FROM policy LOOP
         FOR grantee IN SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated') LOOP
@@ -258,12 +263,11 @@ BEGIN
             ('Document',          'SELECT, INSERT ("id", "userId", "teamId", "title", "content", "metadata", "sourceType", '
                                   '"sourceUrl", "createdAt", "updatedAt"), '
                                   'UPDATE ("title", "metadata", "teamId", "updatedAt"), DELETE'),
-            ('original',          'SELECT, INSERT, UPDATE'),
-            ('ingestion',         'SELECT, INSERT, UPDATE'),
+            ('original',          'SELECT'),
+            ('ingestion',         'SELECT'),
             ('chunk',             'SELECT'),
             ('chunk_embedding',   'SELECT'),
             ('term_count',        'SELECT'),
-            ('idempotency_key',   'SELECT, INSERT, UPDATE, DELETE'),
             ('Workflow',          'SELECT, INSERT, UPDATE ("name", "description", "nodes", "connections", "settings", '
                                   '"status", "isActive", "isPublic", "category", "tags", "teamId", "updatedAt", '
                                   '"publishedAt"), DELETE'),
@@ -287,6 +291,10 @@ BEGIN
             EXECUTE format('GRANT %s ON %I TO %I', wanted.privileges, wanted.tbl, grantee);
         END LOOP;
     END LOOP;
+
+    -- Only the service's own routes, not a browser: an upload is a row of each of these, or none.
+    GRANT INSERT, UPDATE ON original, ingestion TO docsearch_app;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_key TO docsearch_app;
 
     -- Functions are open to everybody unless closed; these act with their owner's rights.
     REVOKE EXECUTE ON FUNCTION charge_storage, recount_workflows, docsearch_found_team FROM PUBLIC;

@@ -1,6 +1,5 @@
 """/v1/teams: make, list, change and delete teams, and read what was done in them."""
 
-import uuid
 from http import HTTPStatus
 from typing import Annotated
 
@@ -43,7 +42,6 @@ async def create_team(
 ) -> Team:
     """Make a team with the caller as its owner."""
     require_room_for_team(caller)
-    team_id = str(uuid.uuid4())
     name = one_line(data.name, "name")
     async with as_caller(pool, caller.subject) as conn:
         slug = data.slug
@@ -51,7 +49,7 @@ async def create_team(
             wanted = make_slug(name)
             async with as_service(conn):  # other people's slugs are theirs to see, and ours to avoid
                 slug = first_free(wanted, await teams.slugs_like(conn, wanted))
-        await teams.found_team(conn, team_id=team_id, name=name, slug=slug)
+        team_id = await teams.found_team(conn, name=name, slug=slug)
         async with as_service(conn):
             await teams.set_tier(conn, team_id, settings.new_tier)
             await audit(conn, caller, "team.created", "team", team_id, team_id=team_id, name=name, slug=slug)

@@ -39,7 +39,11 @@ async def upload(pool: Pool, size: int, team_id: str | None = None) -> str:
     """Write what an upload writes, as its person does."""
     document_id = str(uuid4())
     original = documents.Original(
-        storage_key=document_id, filename="f", media_type="text/plain", size_bytes=size, sha256=b"\0" * 32
+        storage_key=f"{document_id[:2]}/{document_id}",
+        filename="f",
+        media_type="text/plain",
+        size_bytes=size,
+        sha256=b"\0" * 32,
     )
     async with as_caller(pool, "ann") as conn:
         space_id = await documents.insert_document(

@@ -39,7 +39,7 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
         INSERT INTO "Notification" ("userId", "type", "title", "message") VALUES ('owner', 'SYSTEM', 't', 'm');
         INSERT INTO "UsageLog" ("userId", "teamId", "resourceType", "action") VALUES ('owner', 'team', 'search', 'q');
         INSERT INTO "Document" ("id", "userId", "teamId", "title", "content") VALUES ('d', 'owner', 'team', 't', 'c');
-        INSERT INTO original VALUES ('team', 'd', 'k', 'f', 'text/plain', 1, sha256('x'));
+        INSERT INTO original VALUES ('team', 'd', 'd/d', 'f', 'text/plain', 1, sha256('x'));
         INSERT INTO ingestion (space_id, document_id) VALUES ('team', 'd');
         INSERT INTO chunk (space_id, id, document_id, ordinal, text, char_start, char_end, token_count, content_hash,
                            terms, term_weights)
@@ -183,6 +183,8 @@ CHANGES = {
     """UPDATE "Document" SET "teamId" = NULL""": "0 0 ! ! 1",
     """UPDATE "Document" SET "userId" = '{me}' """: "! ! ! ! !",
     """UPDATE ingestion SET status = 'failed' """: "0 0 1 1 1",
+    # Bytes of another document's, under one of one's own.
+    "UPDATE original SET storage_key = 'k2' ": "0 0 ! ! !",
     "DELETE FROM chunk": "! ! ! ! !",
     "UPDATE chunk SET text = 'x' ": "! ! ! ! !",
     "INSERT INTO term_count VALUES ('team', 0, 9)": "! ! ! ! !",
@@ -254,11 +256,14 @@ async def _try(pool: Pool, name: str, statement: str) -> str:
 
 async def test_a_person_founds_a_team_for_themselves_only(pool: Pool, world: Conn) -> None:
     async with acting(pool, "viewer") as conn:
-        await conn.execute("SELECT docsearch_found_team('new', 'New', 'new')")
-        assert await conn.fetchval("""SELECT "role" FROM "TeamMember" WHERE "teamId" = 'new'""") == "OWNER"
+        made = await conn.fetchval("SELECT docsearch_found_team('New', 'new')")
+        assert await conn.fetchval('SELECT "role" FROM "TeamMember" WHERE "teamId" = $1', made) == "OWNER"
+        # A space has the id of its team or its person: nobody may name their team after somebody.
+        with pytest.raises(asyncpg.UndefinedFunctionError):
+            await conn.execute("SELECT docsearch_found_team('owner', 'New', 'newer')")
     async with acting(pool, "nobody") as conn:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await conn.execute("SELECT docsearch_found_team('new', 'New', 'new')")
+            await conn.execute("SELECT docsearch_found_team('New', 'new')")
 
 
 async def test_members_see_of_each_other_no_more_than_a_profile(pool: Pool, world: Conn) -> None:
