@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -136,3 +138,37 @@ def test_a_key_revoked_here_is_refused_there_at_once(instances: list[Service]) -
             assert there.get("/v1/api-keys").status_code == 200
             assert here.delete(f"/v1/api-keys/{made['api_key']['id']}").status_code == 204
             assert there.get("/v1/api-keys").status_code == 401
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b"<p>" + b"words " * 100 + b"</p>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_page_that_does_not_fit_fails_its_document(database_url: str, tmp_path: Path) -> None:
+    pages = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
+    thread = threading.Thread(target=pages.serve_forever)
+    thread.start()
+    try:
+        with run_service(database_url, tmp_path / "home", fetch_allowed_networks="127.0.0.0/8") as service:
+            ann = service.new_user("ann@example.com")
+            service.call(_store(service, 100 * 1024 * 1024 - 10))
+            with service.client(ann) as client:
+                url = f"http://127.0.0.1:{pages.server_port}/page.html"
+                reply = client.post("/v1/documents?wait=30", json={"url": url}).json()
+                assert client.get("/v1/plan").json()["storage_bytes"]["used"] == 100 * 1024 * 1024 - 10
+            assert not [path for path in (tmp_path / "home" / "originals").rglob("*") if path.is_file()]
+    finally:
+        pages.shutdown()
+        thread.join()
+        pages.server_close()
+    assert reply["status"] == "failed"
+    assert (reply["error"]["stage"], reply["error"]["code"]) == ("fetch", "plan_limit")
