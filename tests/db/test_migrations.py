@@ -203,3 +203,20 @@ async def test_the_queue_has_the_schema_its_library_wants(database_url):
     plan = await queries.plan_upgrade()
     await driver_conn.close()
     assert (plan.statements, plan.notes) == ((), ())
+
+
+async def test_what_the_first_version_stored_is_counted_and_its_owner_has_no_limit(empty_database_url, raw):
+    await migrate.upgrade(empty_database_url, "0004")
+    conn = await raw(empty_database_url)
+    await conn.execute("""
+        INSERT INTO "User" ("id", "clerkId", "email") VALUES ('me', 'local-owner', 'a@b.c'), ('ann', 'ann', 'b@b.c');
+        INSERT INTO "Document" ("id", "userId", "title", "content")
+        VALUES ('d', 'me', 't', 'c'), ('e', 'ann', 't', 'c');
+        INSERT INTO original VALUES ('me', 'd', 'k', 'f', 'text/plain', 7, sha256('x')),
+                                    ('ann', 'e', 'k', 'f', 'text/plain', 5, sha256('x'));
+    """)
+    await migrate.upgrade(empty_database_url)
+    rows = await conn.fetch("""
+        SELECT "id", "storageUsed", "subscriptionTier"::text FROM "User" ORDER BY "id"
+    """)
+    assert [tuple(row) for row in rows] == [("ann", 5, "FREE"), ("me", 7, "ENTERPRISE")]
