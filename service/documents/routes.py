@@ -10,38 +10,30 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent, Stream
 
-from db import chunks, documents, ingestions, jobs, plans
+from db import chunks, documents, ingestions, jobs
 from db.documents import Cursor, DocumentRow, Status
-from db.errors import PlanFacts
 from db.events import Events, notify_document
 from db.outbox import emit_document
 from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from db.usage import UsageEntry, insert_usage
-from ingest.errors import FileTooLarge
 from ingest.originals import Originals
 from service.audit import audit
 from service.auth.caller import Caller
 from service.cursors import decode_cursor, encode_cursor
 from service.documents.intake import (
-    Intake,
     checked_metadata,
     register,
-    take_file,
-    take_text,
-    take_url,
 )
 from service.documents.openapi import UploadOperation
 from service.documents.progress import stream_progress, wait_until_finished
-from service.documents.schemas import Accepted, Chunk, Document, DocumentPatch, NewText, NewUrl
-from service.errors import Problem, not_found, plan_limit_reached
+from service.documents.receiving import receive, require_room
+from service.documents.schemas import Accepted, Chunk, Document, DocumentPatch
+from service.errors import Problem, not_found
 from service.openapi import problems
 from service.schemas import Page
 from service.settings import Settings
 from service.text import one_line
-
-# Framing and fields of an upload, at most: what is beyond it is the file.
-LARGE_BODY_BYTES = 1024 * 1024
 
 # The longest that ?wait= may hold a reply: proxies commonly give up after 60 s.
 MAX_WAIT_S = 55
@@ -82,70 +74,13 @@ async def upload_document(
     idempotency_key: IdempotencyKey = None,
 ) -> Response[Accepted]:
     """Take a file (multipart), a text or an address (JSON), queue it for ingestion and answer at once."""
-    await _require_room(pool, caller, request.content_length or 0)
-    intake = await _receive(request, originals, settings.max_upload_bytes)
+    await require_room(pool, caller, request.content_length or 0)
+    intake = await receive(request, originals, settings.max_upload_bytes)
     document_id = await register(pool, originals, caller, intake, idempotency_key)
     row = await wait_until_finished(pool, event_feed, caller, document_id, wait)
     if row is None:
         raise not_found("document")
     return Response(Accepted.from_row(row), headers={"Location": f"/v1/documents/{document_id}"})
-
-
-async def _require_room(pool: Pool, caller: Caller, size_bytes: int) -> None:
-    """Refuse a large body before it is read, where it fits nowhere: whose it will be stands in it."""
-    file_bytes = size_bytes - LARGE_BODY_BYTES
-    if file_bytes <= 0:
-        return
-    async with as_caller(pool, caller.subject) as conn:
-        if await plans.has_room(conn, caller.writable_spaces, file_bytes):
-            return
-        plan = await plans.find_user_plan(conn, caller.user_id)
-    if plan is not None and plan.storage_limit is not None:
-        raise plan_limit_reached(
-            PlanFacts(
-                resource="storage",
-                tier=plan.effective_tier,
-                used=plan.storage_used,
-                limit=plan.storage_limit,
-                resets_at=None,
-            )
-        )
-
-
-async def _receive(request: Request[Any, Any, Any], originals: Originals, max_bytes: int) -> Intake:
-    content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
-    # A body that says it is too large is refused before it is read; framing and fields get a mebibyte.
-    if (request.content_length or 0) > max_bytes + LARGE_BODY_BYTES:
-        raise FileTooLarge(max_bytes)
-    if kind == "multipart/form-data":
-        return await take_file(request.stream(), content_type, originals, max_bytes)
-    if kind == "application/json":
-        return await _take_json(await _read_body(request, max_bytes), originals, max_bytes)
-    raise Problem(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "Send the file as multipart/form-data (part `file`), or application/json: {title, content} or {url}.",
-    )
-
-
-async def _read_body(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > max_bytes + LARGE_BODY_BYTES:
-            raise FileTooLarge(max_bytes)
-    return bytes(body)
-
-
-async def _take_json(body: bytes, originals: Originals, max_bytes: int) -> Intake:
-    try:
-        names = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        if "url" in names:
-            return take_url(msgspec.json.decode(body, type=NewUrl))
-        new = msgspec.json.decode(body, type=NewText)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"The JSON body does not fit: {exc}.") from exc
-    return await take_text(new, originals, max_bytes)
 
 
 @get("/", responses=problems(), summary="List documents")
