@@ -36,7 +36,9 @@ def test_every_reply_is_documented(server: Service) -> None:
     assert len(operations) == len(list(schema.get_all_operations()))
     assert len(operations) >= 14
     for operation in operations:
-        _check(operation, server.key)
+        # A stream without an end, which would be waited for; its own tests read it.
+        if operation.path != "/v1/notifications/events":
+            _check(operation, server.key)
 
 
 def _check(operation: APIOperation, key: str) -> None:
