@@ -302,14 +302,16 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION docsearch_found_team TO %I', grantee);
     END LOOP;
 
-    -- What acts with its owner's rights must not take its names from the caller's search path.
+    -- What acts with its owner's rights must not take its names from the caller's search path. Those of SQL too: the
+    -- body of auth.jwt, which they call, is text, and a type of the caller's called jsonb would run as their owner.
     FOR wanted IN
         SELECT p.oid::regprocedure AS name FROM pg_proc p
-        WHERE p.pronamespace = current_schema()::regnamespace AND p.prosecdef AND p.prosqlbody IS NULL
+        WHERE p.pronamespace = current_schema()::regnamespace AND p.prosecdef
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
           AND p.proname IN ('keep_an_owner', 'charge_storage', 'count_storage', 'recount_workflows', 'count_workflows',
                             'count_executions', 'docsearch_found_team', 'count_inserted_terms', 'count_deleted_terms',
-                            'count_updated_terms')
+                            'count_updated_terms', 'docsearch_user_id', 'docsearch_email', 'docsearch_teams',
+                            'docsearch_spaces', 'docsearch_team_members')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', wanted.name, current_schema());
     END LOOP;

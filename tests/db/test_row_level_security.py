@@ -266,6 +266,32 @@ async def test_a_person_founds_a_team_for_themselves_only(pool: Pool, world: Con
             await conn.execute("SELECT docsearch_found_team('New', 'new')")
 
 
+async def test_a_type_of_the_callers_does_not_run_as_the_owner(pool: Pool, world: Conn) -> None:
+    """The session's temporary schema comes first for types, in everything that does not say where to look."""
+    async with acting(pool, "stranger") as conn:
+        await conn.execute("CREATE TEMPORARY TABLE ran_as (who text, keys bigint)")
+        await conn.execute("""
+            CREATE FUNCTION pg_temp.spy(pg_catalog.jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+            BEGIN
+                INSERT INTO pg_temp.ran_as SELECT current_user, (SELECT count("name") FROM public."ApiKey");
+                RETURN true;
+            END $$;
+            CREATE DOMAIN pg_temp.jsonb AS pg_catalog.jsonb CHECK (pg_temp.spy(value));
+        """)
+        for call in ("user_id()", "email()", "teams('VIEWER')", "spaces('VIEWER')", "team_members('team')"):
+            await conn.execute(f"SELECT docsearch_{call}")
+        assert await conn.fetch("SELECT * FROM ran_as") == []
+
+
+async def test_what_acts_as_its_owner_says_where_its_names_are(conn: Conn) -> None:
+    rows = await conn.fetch("""
+        SELECT proname AS name FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef
+          AND COALESCE(proconfig::text NOT LIKE '%search_path%', true)
+    """)
+    assert [row["name"] for row in rows] == []
+
+
 async def test_members_see_of_each_other_no_more_than_a_profile(pool: Pool, world: Conn) -> None:
     async with acting(pool, "viewer") as conn:
         rows = await conn.fetch("SELECT * FROM docsearch_team_members('team')")
