@@ -117,6 +117,12 @@ def plan_limit_reached(facts: PlanFacts) -> Problem:
     )
 
 
+def _from_depth(exc: RecursionError) -> ProblemDetailsException:
+    if str(exc).endswith("while deserializing an object"):  # msgspec's, of a body; any other is ours
+        return Problem(HTTPStatus.BAD_REQUEST, "The JSON body is nested too deeply.")
+    return _from_unexpected(exc)
+
+
 def _from_outage(exc: Exception) -> ProblemDetailsException:
     log.error("database_unavailable", reason=str(exc))
     return Problem(
@@ -147,6 +153,7 @@ def problem_details_plugin() -> ProblemDetailsPlugin:
                 SearchError: _from_search,
                 Refused: _from_refused,
                 DatabaseError: _from_outage,
+                RecursionError: _from_depth,
                 Exception: _from_unexpected,
             }
         )

@@ -83,7 +83,7 @@ class MemberPatch(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
 class Transfer(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The member who becomes owner; you become an admin."""
 
-    user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
 
 
 class NewInvitation(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,33 @@
+"""What no client sends by mistake: it is the sender's fault, and says so."""
+
+import base64
+import json
+
+import pytest
+
+from tests.running import Service
+
+LISTS = ("/v1/documents", "/v1/teams", "/v1/notifications", "/v1/webhooks")
+PLACES = (
+    ["2026-01-01T00:00:00Z", "\x00"],
+    ["0001-01-01T00:00:00+23:59", "x"],
+    ["9999-12-31T23:59:59-23:59", "x"],
+)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=("nul", "before-time", "after-time"))
+def test_a_cursor_that_no_list_gave_is_refused(server: Service, place: list[str]) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+    with server.client(server.new_user("ann@example.com")) as client:
+        answers = [client.get(path, params={"after": cursor}).status_code for path in LISTS]
+    assert answers == [400] * len(LISTS)
+
+
+def test_a_body_that_cannot_be_read_or_stored_is_refused(server: Service) -> None:
+    deep = '{"query": "a", "filters": ' + '{"and": [' * 3000 + "]}" * 3000 + "}"
+    with server.client(server.new_user("ann@example.com")) as client:
+        team = client.post("/v1/teams", json={"name": "Legal"}).json()["id"]
+        headers = {"Content-Type": "application/json"}
+        reply = client.post("/v1/search", content=deep, headers=headers)
+        assert (reply.status_code, reply.json()["detail"]) == (400, "The JSON body is nested too deeply.")
+        assert client.post(f"/v1/teams/{team}/transfer", json={"user_id": "\x00"}).status_code == 400
