@@ -257,7 +257,7 @@ BEGIN
                                   '"executionsMonth", "createdAt", "updatedAt"), UPDATE ("name", "slug", "updatedAt"), DELETE'),
             ('TeamMember',        'SELECT, UPDATE ("role"), DELETE'),
             ('ApiKey',            'SELECT ("id", "userId", "name", "prefix", "scopes", "isActive", "expiresAt", "lastUsedAt", '
-                                  '"createdAt"), INSERT, UPDATE ("name", "scopes", "isActive", "expiresAt"), DELETE'),
+                                  '"createdAt"), INSERT, UPDATE ("name", "isActive"), DELETE'),
             ('Notification',      'SELECT, UPDATE ("isRead", "readAt"), DELETE'),
             ('UsageLog',          'SELECT'),
             ('Document',          'SELECT, INSERT ("id", "userId", "teamId", "title", "content", "metadata", "sourceType", '
@@ -272,7 +272,9 @@ BEGIN
                                   '"status", "isActive", "isPublic", "category", "tags", "teamId", "updatedAt", '
                                   '"publishedAt"), DELETE'),
             ('WorkflowVersion',   'SELECT, INSERT'),
-            ('WorkflowExecution', 'SELECT, INSERT, UPDATE, DELETE'),
+            -- Whose it is, and of which workflow, stays: whose plan it counted in.
+            ('WorkflowExecution', 'SELECT, INSERT, UPDATE ("status", "finishedAt", "duration", "inputData", "outputData", '
+                                  '"errorData", "logs", "triggeredBy", "retryCount"), DELETE'),
             ('WorkflowTrigger',   'SELECT, INSERT, UPDATE, DELETE'),
             ('WorkflowSchedule',  'SELECT, INSERT, UPDATE, DELETE'),
             ('AIModel',           'SELECT ("id", "name", "provider", "modelId", "isActive", "createdAt", "updatedAt")'),
@@ -282,7 +284,12 @@ BEGIN
                                   '"price", "authorId", "authorName", "isPublished", "updatedAt"), '
                                   'UPDATE ("name", "description", "category", "tags", "nodes", "connections", "price", '
                                   '"isPublished", "updatedAt"), DELETE'),
-            ('Webhook',           'SELECT, INSERT, UPDATE, DELETE'),
+            -- Not the counter: at its end, every delivery would fail, and be tried again for ever.
+            ('Webhook',           'SELECT, INSERT ("id", "userId", "teamId", "url", "events", "secret", "isActive", '
+                                  '"description", "createdAt", "updatedAt"), '
+                                  'UPDATE ("url", "events", "secret", "previousSecret", "previousSecretUntil", '
+                                  '"isActive", "description", "failingSince", "pausedAt", "pauseReason", "updatedAt"), '
+                                  'DELETE'),
             ('webhook_delivery',  'SELECT'),
             ('team_invitation',   'SELECT, INSERT, UPDATE, DELETE'),
             ('audit_log',         'SELECT'),

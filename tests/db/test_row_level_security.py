@@ -208,6 +208,8 @@ CHANGES = {
     'DELETE FROM "User"': "! ! ! ! !",
     """UPDATE "ApiKey" SET "isActive" = false""": "0 0 0 0 1",
     """UPDATE "ApiKey" SET "key" = 'known' """: "! ! ! ! !",
+    """UPDATE "ApiKey" SET "scopes" = '{admin}' """: "! ! ! ! !",
+    """UPDATE "ApiKey" SET "expiresAt" = NULL""": "! ! ! ! !",
     """INSERT INTO "ApiKey" ("userId", "name", "key") VALUES ('owner', 'n', 'mine')""": "! ! ! ! 1",
     'SELECT "key" FROM "ApiKey"': "! ! ! ! !",
     'SELECT "config" FROM "AIModel"': "! ! ! ! !",
@@ -225,7 +227,13 @@ CHANGES = {
     """UPDATE "WorkflowTrigger" SET "isActive" = false""": "0 0 1 1 1",
     """UPDATE "WorkflowExecution" SET "status" = 'CANCELED' """: "0 0 1 1 1",
     """UPDATE "AIConversation" SET "title" = 'x' """: "0 0 1 1 1",
+    """UPDATE "WorkflowExecution" SET "userId" = 'stranger' """: "! ! ! ! !",
     """UPDATE "Webhook" SET "url" = 'http://x' """: "0 0 0 1 1",
+    """UPDATE "Webhook" SET "userId" = 'stranger' """: "! ! ! ! !",
+    'UPDATE "Webhook" SET "totalCalls" = 2147483647': "! ! ! ! !",
+    """INSERT INTO "Webhook" ("userId", "url", "secret", "totalCalls") VALUES ('{me}', 'u', 's', 2147483647)""": (
+        "! ! ! ! !"
+    ),
     """UPDATE "Template" SET "name" = 'x' """: "0 0 0 0 1",
     """UPDATE "Template" SET "isFeatured" = true""": "! ! ! ! !",
     """INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'a@b.c', 'ADMIN', '{me}')""": (
