@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 from litestar.response import ServerSentEventMessage
@@ -17,7 +17,8 @@ from service.documents.schemas import Progress
 
 _FINISHED = ("ready", "failed")
 # Notifications come at once; this is how long one that was lost with its connection can hold a reader up. It also
-# keeps an idle event stream open through proxies that drop silent connections, commonly after 60 s.
+# keeps an idle event stream open through proxies that drop silent connections, commonly after 60 s, and ends it for a
+# key that has been revoked.
 _LOOK_ANYWAY_S = 15.0
 
 
@@ -37,12 +38,16 @@ async def wait_until_finished(
 
 
 async def stream_progress(
-    pool: Pool, events: Events, caller: Caller, document_id: str
+    pool: Pool,
+    events: Events,
+    caller: Caller,
+    document_id: str,
+    still_valid: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[ServerSentEventMessage]:
-    """Yield the document's state now and at every change, ending with ready, failed or deleted."""
+    """Yield the document's state now and at every change, ending with ready, failed or deleted, or with the key."""
     last: Progress | None = None
     with events.watch(document_id) as changed:
-        while True:
+        while await still_valid():
             changed.clear()
             row = await _look(pool, caller, document_id)
             if row is None:

@@ -1,11 +1,13 @@
 """/v1/documents: upload, list, look at, change, delete; original bytes, extracted text, chunks, progress."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, Router, delete, get, patch, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent, Stream
@@ -20,6 +22,7 @@ from db.usage import UsageEntry, insert_usage
 from ingest.originals import Originals
 from service.audit import audit
 from service.auth.caller import Caller
+from service.auth.guard import is_still_valid
 from service.cursors import decode_cursor, encode_cursor
 from service.documents.intake import (
     checked_metadata,
@@ -318,10 +321,12 @@ async def follow_document(
     pool: NamedDependency[Pool],
     event_feed: NamedDependency[Events],
     document_id: DocumentId,
+    state: State,
 ) -> ServerSentEvent:
-    """Send `progress` events, then `ready`, `failed` or `deleted`, and end."""
+    """Send `progress` events, then `ready`, `failed` or `deleted`, and end; or end with the key."""
     await _find(pool, caller, document_id)
-    return ServerSentEvent(stream_progress(pool, event_feed, caller, document_id))
+    valid = partial(is_still_valid, state, caller)
+    return ServerSentEvent(stream_progress(pool, event_feed, caller, document_id, valid))
 
 
 async def _find(pool: Pool, caller: Caller, document_id: str) -> DocumentRow:
