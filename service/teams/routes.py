@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from db import audit as audit_rows
-from db import teams
+from db import plans, teams
 from db.outbox import emit
 from db.pool import Pool
 from db.teams import Cursor
@@ -22,7 +22,7 @@ from service.openapi import problems
 from service.schemas import Page
 from service.settings import Settings
 from service.teams.invitations import invitation_routes
-from service.teams.limits import require_room_for_team
+from service.teams.limits import require_room_for_team, require_within_plan
 from service.teams.members import member_routes
 from service.teams.schemas import AuditEntry, NewTeam, Team, TeamPatch
 from service.teams.slugs import first_free, make_slug
@@ -33,7 +33,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many to ret
 After = Annotated[str | None, QueryParameter(max_length=500, description="next_cursor of the page before.")]
 
 
-@post("/", responses=problems(409, 422), summary="Make a team")
+@post("/", responses=problems(402, 409, 422), summary="Make a team")
 async def create_team(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
@@ -44,6 +44,7 @@ async def create_team(
     require_room_for_team(caller)
     name = one_line(data.name, "name")
     async with as_caller(pool, caller.subject) as conn:
+        require_within_plan(await plans.find_user_plan(conn, caller.user_id))
         slug = data.slug
         if slug is None:
             wanted = make_slug(name)

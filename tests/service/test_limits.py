@@ -44,6 +44,18 @@ def test_an_upload_beyond_the_plan_is_refused_and_leaves_nothing(server: Service
     assert [row["requests"] for row in usage if row["kind"] == "document.upload"] == [1]
 
 
+def test_teams_that_come_and_go_do_not_stack_up_storage(server: Service, ann: str) -> None:
+    limit = 100 * 1024 * 1024
+    server.call(_store(server, limit))
+    with server.client(ann) as client:
+        team = client.post("/v1/teams", json={"name": "One"}).json()["id"]
+        given = {"title": "t", "content": "0123456789", "team_id": team}
+        assert client.post("/v1/documents?wait=30", json=given).status_code == 202
+        assert client.delete(f"/v1/teams/{team}").status_code == 204
+        reply = client.post("/v1/teams", json={"name": "Two"})
+    assert (reply.status_code, reply.json()["used"]) == (402, limit + 10)
+
+
 def test_a_body_that_cannot_fit_is_refused_before_it_is_read(server: Service, ann: str) -> None:
     server.call(_store(server, 99 * 1024 * 1024))
     sent = 0
