@@ -59,6 +59,15 @@ async def set_tier(conn: Conn, team_id: str, tier: str) -> None:
     )
 
 
+async def count_owned(conn: Conn, user_id: str) -> int:
+    """Return how many teams a person owns; who makes several at once takes turns, until the transaction ends."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('teams of ' || $1, 0))", user_id)
+    count: int = await conn.fetchval(
+        """SELECT count(*) FROM "TeamMember" WHERE "userId" = $1 AND "role" = 'OWNER'""", user_id
+    )
+    return count
+
+
 async def find_team(conn: Conn, user_id: str, team_id: str) -> TeamRow | None:
     """Return a team that the person is a member of."""
     row = await conn.fetchrow(_SELECT + 'WHERE t."id" = $2', user_id, team_id)

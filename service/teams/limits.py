@@ -4,8 +4,6 @@ from http import HTTPStatus
 
 from db.errors import PlanFacts
 from db.plans import PlanRow
-from service.auth.access import Role
-from service.auth.caller import Caller
 from service.errors import Problem, plan_limit_reached
 
 MAX_OWNED_TEAMS = 20
@@ -13,8 +11,7 @@ MAX_PENDING_INVITATIONS = 100
 """Of one team."""
 
 
-def require_room_for_team(caller: Caller) -> None:
-    owned = sum(role is Role.OWNER for role in caller.roles.values())
+def require_room_for_team(owned: int) -> None:
     if owned >= MAX_OWNED_TEAMS:
         raise Problem(
             HTTPStatus.CONFLICT,

@@ -41,9 +41,9 @@ async def create_team(
     data: JSONBody[NewTeam],
 ) -> Team:
     """Make a team with the caller as its owner."""
-    require_room_for_team(caller)
     name = one_line(data.name, "name")
     async with as_caller(pool, caller.subject) as conn:
+        require_room_for_team(await teams.count_owned(conn, caller.user_id))
         require_within_plan(await plans.find_user_plan(conn, caller.user_id))
         slug = data.slug
         if slug is None:

@@ -1,6 +1,7 @@
 """A team as its people live it: made, joined, led, handed over, left."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -32,6 +33,15 @@ def join(team: str, owner: httpx.Client, person: httpx.Client, email: str, role:
     assert person.post(f"/v1/invitations/{waiting['id']}/accept").status_code == 200
     members = owner.get(f"/v1/teams/{team}/members").json()["data"]
     return next(str(row["user_id"]) for row in members if row["email"] == email)
+
+
+def test_teams_made_at_once_stay_within_the_limit(people: dict[str, httpx.Client]) -> None:
+    ann = people["ann"]
+    for number in range(18):
+        make_team(ann, name=f"Team {number}")
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: ann.post("/v1/teams", json={"name": "More"}).status_code, range(8)))
+    assert sorted(made) == [201] * 2 + [409] * 6
 
 
 def test_slugs_are_made_of_names_and_are_unique(people: dict[str, httpx.Client]) -> None:
