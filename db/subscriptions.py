@@ -28,6 +28,11 @@ class Subscriber(msgspec.Struct, frozen=True, kw_only=True):
     """When the newest event that was applied happened, in Stripe's time."""
 
 
+async def take_turn(conn: Conn, customer_id: str) -> None:
+    """Wait for every other event of this customer: one that finds nobody must not miss the link that is being made."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('stripe:' || $1, 0))", customer_id)
+
+
 async def lock_by_id(conn: Conn, kind: Kind, owner_id: str) -> Subscriber | None:
     return await _lock(conn, kind, '"id" = $1', owner_id)
 

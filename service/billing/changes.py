@@ -35,6 +35,7 @@ async def take_event(conn: Conn, event: StripeEvent, body: bytes, prices: Mappin
     change = event.change
     if change is None:
         return
+    await subscriptions.take_turn(conn, change.customer_id)
     if not await claim_event(
         conn, PROVIDER, event.id, event_type=event.type, subject=change.customer_id, occurred_at=event.at
     ):
