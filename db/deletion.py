@@ -249,8 +249,7 @@ async def unname(conn: Conn, person: Person) -> None:
     """Take somebody's id and address out of what the service told others: notifications, and webhooks' deliveries.
 
     Reads both tables in full: nothing else looks for names, and people are seldom deleted. Not their subject, which
-    is told to nobody, and which some providers make so short that it stands in other words. Events of theirs that
-    waited for them to be known here are let go of.
+    is told to nobody, and which some providers make so short that it stands in other words.
     """
     await conn.execute(
         """
@@ -274,14 +273,6 @@ async def unname(conn: Conn, person: Person) -> None:
         person.email,
         _SOMEBODY,
     )
-    await conn.execute(
-        """
-        UPDATE received_event SET payload = NULL
-        WHERE payload IS NOT NULL AND (strpos(payload::text, $1) > 0 OR strpos(payload::text, $2) > 0)
-        """,
-        person.user_id,
-        person.email,
-    )
 
 
 async def count_remaining(conn: Conn, user_id: str) -> int:
@@ -301,6 +292,7 @@ async def count_remaining(conn: Conn, user_id: str) -> int:
             UNION ALL SELECT count(*) FROM "Template" WHERE "authorId" = $1
             UNION ALL SELECT count(*) FROM "Webhook" WHERE "userId" = $1
             UNION ALL SELECT count(*) FROM team_invitation WHERE invited_by = $1
+            UNION ALL SELECT count(*) FROM stripe_subscription WHERE user_id = $1
             UNION ALL SELECT count(*) FROM idempotency_key WHERE user_id = $1
             UNION ALL SELECT count(*) FROM original WHERE space_id = $1
             UNION ALL SELECT count(*) FROM ingestion WHERE space_id = $1

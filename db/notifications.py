@@ -1,7 +1,7 @@
 """Notifications: what a person should hear of. A trigger tells their open pages (migration 0005, db/events.py)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -74,32 +74,51 @@ async def list_notifications(
     return [NotificationRow(**row) for row in rows]
 
 
-async def list_since(conn: Conn, user_id: str, after: Cursor, *, limit: int) -> list[NotificationRow]:
-    """Return up to limit of what came after a place in the list, oldest first."""
+class Place(NamedTuple):
+    """Where a reader of the stream stands: when it last looked, and which transactions it could see then."""
+
+    at: datetime
+    snapshot: str
+    """As pg_snapshot is written: xmin:xmax:xip,xip."""
+
+    def check(self) -> None:
+        """Raise ValueError for what PostgreSQL would not read as a snapshot."""
+        xmin, xmax, running = self.snapshot.split(":")
+        numbers = [int(number) for number in running.split(",")] if running else []
+        ordered = [int(xmin), *numbers, int(xmax)]
+        if ordered != sorted(ordered) or len(set(numbers)) < len(numbers) or not ordered[0] > 0:
+            raise ValueError("not a snapshot")
+        if ordered[-1] >= 2**63 or (numbers and numbers[-1] == ordered[-1]) or not self.snapshot.isascii():
+            raise ValueError("not a snapshot")
+
+
+async def list_unseen(conn: Conn, user_id: str, place: Place | None) -> tuple[list[NotificationRow], Place]:
+    """Return what a reader could not see when it stood there, oldest first, and where it stands now.
+
+    Without a place there is nothing to show yet. By transactions and not by time: createdAt is when a transaction
+    began, and one that commits late would be passed over. The hour before bounds what is looked at, for longer than
+    a transaction may last, and keeps a database restored elsewhere, whose transactions count anew, from showing all.
+    """
     rows = await conn.fetch(
         f"""
-        SELECT {_COLUMNS} FROM "Notification"
-        WHERE "userId" = $1 AND ("createdAt", "id") > ($2::timestamptz AT TIME ZONE 'UTC', $3::text)
-        ORDER BY "createdAt", "id" LIMIT $4
-        """,  # noqa: S608
+        SELECT s.at, s.snapshot, n.*
+        FROM (SELECT now() AS at, pg_current_snapshot()::text AS snapshot) AS s
+        LEFT JOIN LATERAL (
+            SELECT {_COLUMNS} FROM "Notification"
+            WHERE "userId" = $1 AND NOT pg_visible_in_snapshot("txid", $2::text::pg_snapshot)
+              AND "createdAt" > $3::timestamptz AT TIME ZONE 'UTC' - interval '1 hour'
+        ) AS n ON true
+        ORDER BY n.created_at, n.id
+        """,  # noqa: S608 - the columns are the constant above
         user_id,
-        after.created_at,
-        after.id,
-        limit,
+        None if place is None else place.snapshot,
+        None if place is None else place.at,
     )
-    return [NotificationRow(**row) for row in rows]
-
-
-async def newest(conn: Conn, user_id: str) -> Cursor:
-    """Return the place of the newest notification; the beginning of time where there is none."""
-    row = await conn.fetchrow(
-        """
-        SELECT "createdAt" AS created_at, "id" AS id FROM "Notification" WHERE "userId" = $1
-        ORDER BY "createdAt" DESC, "id" DESC LIMIT 1
-        """,
-        user_id,
-    )
-    return Cursor(datetime(1970, 1, 1, tzinfo=UTC), "") if row is None else Cursor(**row)
+    here = Place(rows[0]["at"], rows[0]["snapshot"])
+    fields = NotificationRow.__struct_fields__
+    return [
+        NotificationRow(**{name: row[name] for name in fields}) for row in rows if row["id"] is not None
+    ], here
 
 
 async def count_unread(conn: Conn, user_id: str) -> int:

@@ -16,8 +16,7 @@ COLUMNS = """
 ALTER TABLE "User"
     ADD COLUMN IF NOT EXISTS "emailVerified" boolean NOT NULL DEFAULT false,  -- invitations go by the address
     ADD COLUMN IF NOT EXISTS "executionsMonth" date,      -- that executionsThisMonth counts; null: the current one
-    ADD COLUMN IF NOT EXISTS "clerkUpdatedAt" timestamptz,   -- of the newest event applied: an older one is late
-    ADD COLUMN IF NOT EXISTS "stripeUpdatedAt" timestamptz;
+    ADD COLUMN IF NOT EXISTS "clerkUpdatedAt" timestamptz;   -- of the newest event applied: an older one is late
 -- A team has a plan of its own, and uses it up with what belongs to it.
 ALTER TABLE "Team"
     ADD COLUMN IF NOT EXISTS "storageUsed" bigint NOT NULL DEFAULT 0,
@@ -27,8 +26,7 @@ ALTER TABLE "Team"
     ADD COLUMN IF NOT EXISTS "subscriptionStatus" "SubscriptionStatus" NOT NULL DEFAULT 'ACTIVE',
     ADD COLUMN IF NOT EXISTS "subscriptionEndsAt" timestamp(3),
     ADD COLUMN IF NOT EXISTS "stripeCustomerId" text,
-    ADD COLUMN IF NOT EXISTS "stripeSubscriptionId" text,
-    ADD COLUMN IF NOT EXISTS "stripeUpdatedAt" timestamptz;
+    ADD COLUMN IF NOT EXISTS "stripeSubscriptionId" text;
 CREATE UNIQUE INDEX "Team_stripeCustomerId_key" ON "Team"("stripeCustomerId");
 CREATE UNIQUE INDEX "Team_stripeSubscriptionId_key" ON "Team"("stripeSubscriptionId");
 ALTER TABLE "ApiKey"
@@ -130,11 +128,29 @@ CREATE TABLE received_event (
     subject      text,                                    -- whom it is about, in the sender's terms
     occurred_at  timestamptz NOT NULL,
     received_at  timestamptz NOT NULL DEFAULT now(),
-    payload      jsonb,                                   -- kept where its subject is not known yet
     PRIMARY KEY (provider, event_id)
 );
-CREATE INDEX received_event_subject_idx ON received_event (provider, subject) WHERE payload IS NOT NULL;
 CREATE INDEX received_event_received_idx ON received_event (received_at);
+
+-- What Stripe says of each subscription, by its newest event, and whose it is. One that nobody is known for waits here
+-- for the checkout that names them. An owner's plan is that of the best of theirs.
+CREATE TABLE stripe_subscription (
+    id           text PRIMARY KEY,
+    customer_id  text NOT NULL,
+    user_id      text
+        CONSTRAINT stripe_subscription_user_fkey REFERENCES "User"("id") ON DELETE CASCADE ON UPDATE CASCADE,
+    team_id      text
+        CONSTRAINT stripe_subscription_team_fkey REFERENCES "Team"("id") ON DELETE CASCADE ON UPDATE CASCADE,
+    is_named     boolean NOT NULL DEFAULT false,          -- by a checkout or metadata; else guessed by the customer
+    tier         "SubscriptionTier",                      -- null: no price of it is known
+    status       "SubscriptionStatus",                    -- null: only its checkout has come
+    ends_at      timestamp(3),
+    has_ended    boolean NOT NULL DEFAULT false,
+    updated_at   timestamptz,                             -- when the newest event happened, in Stripe's time
+    CONSTRAINT stripe_subscription_one_owner CHECK (user_id IS NULL OR team_id IS NULL)
+);
+CREATE INDEX stripe_subscription_user_idx ON stripe_subscription (user_id);
+CREATE INDEX stripe_subscription_team_idx ON stripe_subscription (team_id);
 
 -- Somebody who is gone: what was signed for them before does not bring them back.
 CREATE TABLE deleted_identity (
@@ -155,6 +171,10 @@ CREATE UNLOGGED TABLE rate_limit (
 
 # A notification reaches whoever listens for its owner; and no team with members is ever without an owner.
 TRIGGERS = """
+-- Which transaction wrote it: a reader that takes up where it was asks for what it could not see then, and what
+-- commits late is not passed over as it would be by its time.
+ALTER TABLE "Notification" ADD COLUMN IF NOT EXISTS "txid" xid8 NOT NULL DEFAULT pg_current_xact_id();
+
 CREATE FUNCTION announce_notification() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('docsearch_notification', NEW."userId");
@@ -185,7 +205,8 @@ DOWNGRADE = """
 DROP INDEX "User_email_lower_idx";
 DROP TRIGGER team_has_owner ON "TeamMember";
 DROP TRIGGER announce_notification ON "Notification";
-DROP TABLE rate_limit, deleted_identity, received_event, audit_log, webhook_delivery, team_invitation;
+ALTER TABLE "Notification" DROP COLUMN "txid";
+DROP TABLE stripe_subscription, rate_limit, deleted_identity, received_event, audit_log, webhook_delivery, team_invitation;
 DROP FUNCTION keep_an_owner, announce_notification, refuse_change;
 ALTER TABLE "UsageLog" DROP COLUMN "teamId", DROP COLUMN "keyId", DROP COLUMN "tokens", DROP COLUMN "bytes",
     DROP COLUMN "cost";
@@ -195,9 +216,8 @@ ALTER TABLE "AIConversation" DROP COLUMN "teamId";
 ALTER TABLE "ApiKey" DROP COLUMN "prefix";
 ALTER TABLE "Team" DROP COLUMN "storageUsed", DROP COLUMN "workflowsUsed", DROP COLUMN "executionsThisMonth",
     DROP COLUMN "executionsMonth", DROP COLUMN "subscriptionStatus", DROP COLUMN "subscriptionEndsAt",
-    DROP COLUMN "stripeCustomerId", DROP COLUMN "stripeSubscriptionId", DROP COLUMN "stripeUpdatedAt";
-ALTER TABLE "User" DROP COLUMN "emailVerified", DROP COLUMN "executionsMonth", DROP COLUMN "clerkUpdatedAt",
-    DROP COLUMN "stripeUpdatedAt";
+    DROP COLUMN "stripeCustomerId", DROP COLUMN "stripeSubscriptionId";
+ALTER TABLE "User" DROP COLUMN "emailVerified", DROP COLUMN "executionsMonth", DROP COLUMN "clerkUpdatedAt";
 """
 
 

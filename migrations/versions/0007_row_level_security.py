@@ -179,7 +179,8 @@ INSERT INTO policy VALUES
     ('audit_log',         'SELECT', 'actor_id = $me$ OR team_id = $teams(OWNER)$'),
     ('plan',              'SELECT', 'true'),
     -- The service's own: no policy but the service's.
-    ('received_event', NULL, NULL), ('deleted_identity', NULL, NULL), ('rate_limit', NULL, NULL),
+    ('received_event', NULL, NULL), ('stripe_subscription', NULL, NULL),
+    ('deleted_identity', NULL, NULL), ('rate_limit', NULL, NULL),
     ('vector_index', NULL, NULL), ('pgqueuer', NULL, NULL), ('pgqueuer_log', NULL, NULL),
     ('pgqueuer_schedules', NULL, NULL), ('pgqueuer_statistics', NULL, NULL),
     ('alembic_version', NULL, NULL), ('schema_origin', NULL, NULL);

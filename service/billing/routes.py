@@ -40,4 +40,4 @@ async def receive_stripe_event(
     except StripeError as exc:
         raise Problem(HTTPStatus.BAD_REQUEST, str(exc)) from exc
     async with as_system(pool) as conn:
-        await take_event(conn, event, body, settings.plan_prices)
+        await take_event(conn, event, settings.plan_prices)

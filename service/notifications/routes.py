@@ -1,6 +1,7 @@
 """/v1/notifications: list, count, mark read, delete, and hear of new ones as they come."""
 
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated
 
 from litestar import Router, delete, get, post
@@ -11,13 +12,13 @@ from litestar.response import ServerSentEvent
 
 from db import notifications
 from db.events import Events
-from db.notifications import Cursor
+from db.notifications import Cursor, Place
 from db.pool import Pool
 from db.tenancy import as_caller
 from service.auth.caller import Caller
 from service.auth.guard import is_still_valid
 from service.cursors import decode_cursor, encode_cursor
-from service.errors import not_found
+from service.errors import Problem, not_found
 from service.notifications.live import stream_notifications
 from service.notifications.schemas import MarkedRead, Notification, UnreadCount
 from service.openapi import problems
@@ -72,9 +73,19 @@ async def follow_notifications(
     last_event_id: LastEventId = None,
 ) -> ServerSentEvent:
     """Send how many are unread, then each new notification as it comes, for as long as the key is valid."""
-    after = decode_cursor(last_event_id, Cursor)
+    after = _place(last_event_id)
     valid = partial(is_still_valid, state, caller)
     return ServerSentEvent(stream_notifications(pool, event_feed, caller, after, valid))
+
+
+def _place(last_event_id: str | None) -> Place | None:
+    place = decode_cursor(last_event_id, Place)
+    try:
+        if place is not None:
+            place.check()
+    except ValueError as exc:
+        raise Problem(HTTPStatus.BAD_REQUEST, "Last-Event-ID: not an id of this stream.") from exc
+    return place
 
 
 @post("/read-all", status_code=200, responses=problems(), summary="Mark all as read")

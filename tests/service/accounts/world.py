@@ -111,8 +111,7 @@ VALUES ('hook-own', 'e1', 'document.ready', '{}'),
        ('hook-team', 'e2', 'team.member_added', '{"user_id": "<ann>", "email": "ann@example.com"}');
 INSERT INTO team_invitation (team_id, email, role, invited_by)
 VALUES ('<shared>', 'cid@example.com', 'MEMBER', '<ann>'), ('<left>', 'Ann@Example.com', 'MEMBER', '<bob>');
-INSERT INTO received_event (provider, event_id, event_type, subject, occurred_at, payload)
-VALUES ('stripe', 'evt_1', 'customer.created', 'cus_1', now(), '{"email": "ann@example.com"}');
+INSERT INTO stripe_subscription (id, customer_id, user_id) VALUES ('sub_1', 'cus_1', '<ann>');
 INSERT INTO rate_limit (subject, window_s, started_at, requests) VALUES ('user:<ann>', 60, now(), 1);
 INSERT INTO rate_limit (subject, window_s, started_at, requests)
 SELECT 'key:' || "id", 60, now(), 1 FROM "ApiKey" WHERE "userId" = '<ann>'

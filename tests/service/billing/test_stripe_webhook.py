@@ -1,5 +1,6 @@
 """Stripe's webhook over HTTP, with signatures made by its own library: plans move once, in whatever order it comes."""
 
+import asyncio
 import itertools
 import json
 import time
@@ -12,6 +13,9 @@ import httpx
 import pytest
 from stripe import WebhookSignature
 
+from db.tenancy import as_system
+from service.billing.changes import take_event
+from service.billing.stripe_events import read_event
 from tests.running import Service, run_service
 
 SECRET = "whsec_ours"
@@ -146,6 +150,103 @@ def test_the_end_of_a_replaced_subscription_ends_nothing(server: Service, ann: h
     post(server, subscription("created", T0 + 10, price="price_all", id="sub_2"))
     post(server, subscription("deleted", T0 + 20, status="canceled", ended_at=T0 + 20))
     assert plan(ann) == ("ENTERPRISE", "ACTIVE", "ENTERPRISE")
+
+
+def test_an_old_subscription_that_ends_before_the_new_one_is_heard_of_ends_nothing(
+    server: Service, ann: httpx.Client
+) -> None:
+    post(server, checkout(me(ann)))
+    post(server, subscription("created", T0))
+    post(server, subscription("deleted", T0 + 20, status="canceled", ended_at=T0 + 20))
+    assert plan(ann)[2] == "FREE"
+    post(server, subscription("created", T0 + 10, price="price_all", id="sub_2"))
+    assert plan(ann) == ("ENTERPRISE", "ACTIVE", "ENTERPRISE")
+
+
+def test_a_strangers_checkout_takes_no_plan_away(server: Service, ann: httpx.Client) -> None:
+    """client_reference_id is the payer's to choose on a payment link."""
+    post(server, checkout(me(ann)))
+    post(server, subscription("created", T0))
+    stranger = checkout(me(ann), T0 + 5)
+    stranger["data"]["object"] |= {"customer": "cus_evil", "subscription": "sub_evil"}
+    post(server, stranger)
+    evil = {"id": "sub_evil", "customer": "cus_evil"}
+    post(server, subscription("created", T0 + 5, price="price_all", **evil))
+    post(server, subscription("deleted", T0 + 9, status="canceled", ended_at=T0 + 9, **evil))
+    assert plan(ann) == ("PRO", "ACTIVE", "PRO")
+
+
+def test_a_subscription_that_the_web_application_wrote_down_counts(
+    server: Service, ann: httpx.Client
+) -> None:
+    server.call(_adopt(server))
+    evil = {"id": "sub_evil", "customer": "cus_evil", "metadata": {"user_id": me(ann)}}
+    post(server, subscription("created", T0, **evil))
+    post(server, subscription("deleted", T0 + 9, status="canceled", ended_at=T0 + 9, **evil))
+    assert plan(ann) == ("ENTERPRISE", "ACTIVE", "ENTERPRISE")
+    post(server, subscription("deleted", T0, status="canceled", ended_at=T0))
+    assert plan(ann)[2] == "FREE"
+
+
+async def _adopt(server: Service) -> None:
+    async with server.runtime.pool.acquire() as conn:
+        await conn.execute("""
+            UPDATE "User" SET "stripeCustomerId" = 'cus_1', "stripeSubscriptionId" = 'sub_1',
+                "subscriptionTier" = 'ENTERPRISE' WHERE "email" = 'ann@example.com'
+        """)
+
+
+def test_a_subscription_is_of_the_first_who_was_named(server: Service, ann: httpx.Client) -> None:
+    post(server, checkout(me(ann)))
+    post(server, subscription("created", T0))
+    with server.client(server.new_user("bob@example.com")) as bob:
+        post(server, checkout(me(bob), T0 + 5))
+        assert plan(bob)[0] == "FREE"
+    assert plan(ann)[0] == "PRO"
+
+
+def test_one_customer_may_pay_for_a_team_and_for_themselves(server: Service, ann: httpx.Client) -> None:
+    team = ann.post("/v1/teams", json={"name": "Law"}).json()["id"]
+    post(server, checkout(team))
+    post(server, subscription("created", T0))
+    post(server, subscription("created", T0 + 5, id="sub_2", price="price_all"))
+    own = checkout(me(ann), T0 + 5)
+    own["data"]["object"] |= {"subscription": "sub_2"}
+    post(server, own)
+    assert (plan(ann)[0], plan(ann, team_id=team)[0]) == ("ENTERPRISE", "PRO")
+
+
+def test_a_subscription_and_its_checkout_may_come_in_the_same_moment(
+    server: Service, ann: httpx.Client
+) -> None:
+    server.call(_meet(server, me(ann)))
+    assert plan(ann)[0] == "PRO"
+
+
+async def _meet(server: Service, user_id: str) -> None:
+    """Let the checkout come while the subscription's transaction is still open."""
+    prices = server.settings.plan_prices
+    created, link = (
+        read_event(json.dumps(event).encode()) for event in (subscription("created", T0), checkout(user_id))
+    )
+
+    async def come_second() -> None:
+        async with as_system(server.runtime.pool) as conn:
+            await take_event(conn, link, prices)
+
+    async with as_system(server.runtime.pool) as first:
+        await take_event(first, created, prices)
+        second = asyncio.create_task(come_second())
+        while not await first.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            assert not second.done()
+    await second
+
+
+def test_a_subscription_that_was_never_paid_for_gives_no_plan(server: Service, ann: httpx.Client) -> None:
+    post(server, checkout(me(ann)))
+    post(server, subscription("created", T0, status="incomplete"))
+    assert plan(ann)[2] == "FREE"
+    assert all("FREE" in row["message"] for row in ann.get("/v1/notifications").json()["data"])
 
 
 def test_an_unknown_price_leaves_the_tier_alone(server: Service, ann: httpx.Client) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from db.pool import connect
+from service.cursors import encode_cursor
 from tests.running import Service
 
 
@@ -124,4 +126,49 @@ async def _revoke(server: Service) -> None:
 
 def test_a_cursor_of_another_list_is_refused(client: httpx.Client) -> None:
     reply = client.get("/v1/notifications/events", headers={"Last-Event-ID": "nonsense"})
+    assert reply.status_code == 400
+
+
+def test_one_that_commits_late_is_not_passed_over(server: Service, client: httpx.Client) -> None:
+    """It is older by its time than what was heard meanwhile: the stream goes by transactions."""
+    key = client.headers["authorization"].removeprefix("Bearer ")
+    with listening(client) as heard:
+        heard.get(timeout=20)
+        slow = server.call(_begin(server, "ann@example.com", "slow"))
+        server.call(_insert(server, "ann@example.com", "quick"))
+        _, place, data = heard.get(timeout=20) or pytest.fail("the stream ended")
+        assert data["title"] == "quick"
+        server.call(_commit(slow))
+        _, _, data = heard.get(timeout=20) or pytest.fail("the stream ended")
+        assert data["title"] == "slow"
+    with server.client(key) as other, listening(other, **{"Last-Event-ID": place}) as heard:
+        again = [heard.get(timeout=20) for _ in range(2)]
+    assert [found[2].get("title") for found in again if found] == [None, "slow"]
+
+
+async def _begin(server: Service, email: str, title: str) -> Any:
+    conn = await connect(server.database_url)
+    await conn.execute("BEGIN")
+    await conn.execute(
+        """
+        INSERT INTO "Notification" ("userId", "type", "title", "message")
+        SELECT "id", 'SYSTEM', $2, 'm' FROM "User" WHERE "email" = $1
+        """,
+        email,
+        title,
+    )
+    return conn
+
+
+async def _commit(conn: Any) -> None:
+    await conn.execute("COMMIT")
+    await conn.close()
+
+
+@pytest.mark.parametrize(
+    "snapshot", ["", "1", "2:1:", "1:5:4,3", "1:5:5", "1:5:2,2", "x:y:", "1:99999999999999999999:", "0:1:"]
+)
+def test_a_place_that_is_none_is_refused(client: httpx.Client, snapshot: str) -> None:
+    place = encode_cursor(["2026-01-01T00:00:00Z", snapshot])
+    reply = client.get("/v1/notifications/events", headers={"Last-Event-ID": place})
     assert reply.status_code == 400
