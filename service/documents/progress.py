@@ -47,9 +47,12 @@ async def stream_progress(
     """Yield the document's state now and at every change, ending with ready, failed or deleted, or with the key."""
     last: Progress | None = None
     with events.watch(document_id) as changed:
-        while await still_valid():
+        while True:
             changed.clear()
             row = await _look(pool, caller, document_id)
+            # After the look: what came since the key was revoked is not to be sent with it.
+            if not await still_valid():
+                return
             if row is None:
                 yield ServerSentEventMessage(event="deleted", data="{}")
                 return

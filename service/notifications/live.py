@@ -34,10 +34,13 @@ async def stream_notifications(
             place = after or (await notifications.list_unseen(conn, caller.user_id, None))[1]
             unread = await notifications.count_unread(conn, caller.user_id)
         yield _event("unread", UnreadCount(unread=unread), place)
-        while not events.closed and await still_valid():
+        while not events.closed:
             changed.clear()
             async with as_caller(pool, caller.subject) as conn:
                 rows, here = await notifications.list_unseen(conn, caller.user_id, place)
+            # After the look: what was written since the key was revoked is not to be sent with it.
+            if not await still_valid():
+                return
             for row in rows:
                 # Only the last one moves on: who is cut off before it gets the others again, and not fewer.
                 place = here if row is rows[-1] else place

@@ -180,7 +180,7 @@ def test_a_subscription_that_the_web_application_wrote_down_counts(
     server: Service, ann: httpx.Client
 ) -> None:
     server.call(_adopt(server))
-    evil = {"id": "sub_evil", "customer": "cus_evil", "metadata": {"user_id": me(ann)}}
+    evil: dict[str, Any] = {"id": "sub_evil", "customer": "cus_evil", "metadata": {"user_id": me(ann)}}
     post(server, subscription("created", T0, **evil))
     post(server, subscription("deleted", T0 + 9, status="canceled", ended_at=T0 + 9, **evil))
     assert plan(ann) == ("ENTERPRISE", "ACTIVE", "ENTERPRISE")
