@@ -1,15 +1,22 @@
 """Fixtures for everybody: a migrated database of one's own, and the data sets beside the checkout if any."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from db.pool import Conn, Pool, open_pool
 from tests.database import TestServer, shared_server
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+# A service in a thread of its own must not log into what a command in the same process prints. As in earnest, logs go
+# to stderr; to the process's own, which nobody replaces for the time of a command.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 
 @pytest.fixture(scope="session")
