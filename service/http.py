@@ -45,26 +45,31 @@ def _why(host: str, port: int, exc: OSError) -> str:
 
 @contextlib.asynccontextmanager
 async def serve_http(app: Litestar, host: str, port: int) -> AsyncIterator[asyncio.Task[Any]]:
-    """Answer on host:port until the block ends; yields the server's task, which ends early only by a fault."""
+    """Answer on host:port until the block ends; yields the server's task, which ends early only by a fault.
+
+    The application's lifespan is entered here and not by the server: one that has to be cancelled, because a request
+    would not end, would leave it open, with its connection held and usage unwritten.
+    """
     server = Server(
         Observed(app),
         address=host,
         port=port,
-        interface=Interfaces.ASGI,
+        interface=Interfaces.ASGINL,
         log_enabled=False,
         # Bodies may be large and slow; the limits are the application's.
         backpressure=512,
     )
     server.workers_kill_timeout = 5
-    task = asyncio.create_task(server.serve())
-    try:
-        await _answers(host, port, task)
-        yield task
-    finally:
-        app.state.events.close()
-        server.stop()  # type: ignore[no-untyped-call]
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(task, timeout=10)
+    async with app.lifespan():
+        task = asyncio.create_task(server.serve())
+        try:
+            await _answers(host, port, task)
+            yield task
+        finally:
+            app.state.events.close()
+            server.stop()  # type: ignore[no-untyped-call]
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(task, timeout=10)
 
 
 async def _answers(host: str, port: int, task: asyncio.Task[Any]) -> None:
