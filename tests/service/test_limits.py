@@ -56,6 +56,34 @@ def test_teams_that_come_and_go_do_not_stack_up_storage(server: Service, ann: st
     assert (reply.status_code, reply.json()["used"]) == (402, limit + 10)
 
 
+def test_of_forty_uploads_at_once_those_that_fit_are_taken(server: Service, ann: str) -> None:
+    limit = 100 * 1024 * 1024
+    server.call(_store(server, limit - 25 * 1000))
+
+    async def send() -> list[httpx.Response]:
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {ann}"}, timeout=60) as client:
+            return await asyncio.gather(
+                *(
+                    client.post(
+                        f"{server.url}/v1/documents",
+                        files={"file": (f"{n}.txt", f"{n:1000}".encode(), "text/plain")},
+                    )
+                    for n in range(40)
+                )
+            )
+
+    replies = asyncio.run(send())
+    assert sorted(reply.status_code for reply in replies) == [202] * 25 + [402] * 15
+    refused = [reply.json() for reply in replies if reply.status_code == 402]
+    assert {(body["resource"], body["tier"], body["limit"]) for body in refused} == {
+        ("storage", "FREE", limit)
+    }
+    with server.client(ann) as client:
+        assert client.get("/v1/plan").json()["storage_bytes"]["used"] == limit
+    kept = [path for path in (server.settings.home / "originals").rglob("*") if path.is_file()]
+    assert len(kept) == 25
+
+
 def test_a_body_that_cannot_fit_is_refused_before_it_is_read(server: Service, ann: str) -> None:
     server.call(_store(server, 99 * 1024 * 1024))
     sent = 0

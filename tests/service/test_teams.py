@@ -127,6 +127,20 @@ def test_a_team_is_handed_over_and_left(people: dict[str, httpx.Client]) -> None
     ]
 
 
+def test_of_two_owners_who_leave_at_once_one_stays(people: dict[str, httpx.Client]) -> None:
+    ann, bob, eve = people["ann"], people["bob"], people["eve"]
+    team = make_team(ann)
+    bob_id = join(team, ann, bob, "bob@example.com")
+    join(team, ann, eve, "eve@example.com")
+    ann_id = ann.get("/v1/users/me").json()["id"]
+    members = f"/v1/teams/{team}/members"
+    assert ann.patch(f"{members}/{bob_id}", json={"role": "OWNER"}).status_code == 200
+    with ThreadPoolExecutor(2) as threads:
+        leave = [threads.submit(who.delete, f"{members}/{me}") for who, me in ((ann, ann_id), (bob, bob_id))]
+        assert sorted(reply.result().status_code for reply in leave) == [204, 409]
+    assert [row["role"] for row in eve.get(members).json()["data"]].count("OWNER") == 1
+
+
 def test_a_document_is_shared_and_taken_back_by_its_uploader_only(people: dict[str, httpx.Client]) -> None:
     ann, bob, eve = people["ann"], people["bob"], people["eve"]
     team = make_team(ann)
