@@ -4,7 +4,8 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from db.pool import connect
 from service.cursors import encode_cursor
-from tests.running import Service
+from tests.running import Service, run_service
 
 
 async def _insert(server: Service, email: str, *titles: str) -> None:
@@ -105,6 +106,37 @@ def test_new_ones_come_at_once_and_a_reconnect_misses_nothing(server: Service, c
     with server.client(key) as other, listening(other, **{"Last-Event-ID": place}) as heard:
         kinds = [heard.get(timeout=20) for _ in range(3)]
     assert [found[2].get("title") for found in kinds if found] == [None, "now", "meanwhile"]
+
+
+def test_those_of_one_millisecond_are_all_heard_of_once(server: Service, client: httpx.Client) -> None:
+    with listening(client) as heard:
+        heard.get(timeout=20)
+        titles = []
+        for row_id in ("c", "a", "b"):  # ids are random: a later row may well sort first
+            server.call(_insert_at_noon(server, row_id))
+            _, _, data = heard.get(timeout=20) or pytest.fail("the stream ended")
+            titles.append(data["title"])
+    assert titles == ["c", "a", "b"]
+
+
+async def _insert_at_noon(server: Service, row_id: str) -> None:
+    async with server.runtime.pool.acquire() as conn:
+        await conn.execute(
+            """
+            INSERT INTO "Notification" ("id", "userId", "type", "title", "message", "createdAt")
+            SELECT $1, "id", 'SYSTEM', $1, 'm', '2100-01-01 12:00' FROM "User" WHERE "email" = 'ann@example.com'
+            """,
+            row_id,
+        )
+
+
+def test_the_stream_does_not_hold_a_shutdown_up(database_url: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        with run_service(database_url, tmp_path, worker=False) as service:
+            client = stack.enter_context(service.client())
+            heard = stack.enter_context(listening(client))
+            assert heard.get(timeout=20) is not None
+        assert heard.get(timeout=20) is None
 
 
 def test_the_stream_ends_with_its_key(server: Service, client: httpx.Client) -> None:
