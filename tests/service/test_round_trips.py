@@ -1,11 +1,12 @@
 """How often a search asks the database: each round trip is waited for by somebody."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.running import Service
+from tests.running import Service, run_service
 
 # The statements of one request, by what each of them has and no other.
 CALLER, SURVEY, CANDIDATES, CITATIONS, USAGE = (
@@ -18,14 +19,16 @@ CALLER, SURVEY, CANDIDATES, CITATIONS, USAGE = (
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "semantic", "lexical"])
-def test_a_search_takes_five_statements(server: Service, mode: str) -> None:
-    with server.client() as client:
+def test_a_search_takes_five_statements(database_url: str, tmp_path: Path, mode: str) -> None:
+    with run_service(database_url, tmp_path / "one") as worker, worker.client() as client:
         client.post("/v1/documents?wait=30", json={"title": "t", "content": "The lease ends in May."})
+    # Another instance, whose pool no worker uses: what it asks, the search has asked.
+    with run_service(database_url, tmp_path / "two", worker=False) as server, server.client() as client:
         client.post("/v1/search", json={"query": "lease", "mode": mode})
         seen: list[str] = server.call(_watch(server))
         assert client.post("/v1/search", json={"query": "lease", "mode": mode}).json()["hits"]
-    # Left out: the worker's queue, and what the driver asks about types on a connection's first use of them.
-    others = ("pgqueuer", "pg_notify", "typeinfo_tree", "'jit'")
+    # Left out: what the driver asks about types on a connection's first use of them.
+    others = ("typeinfo_tree", "'jit'")
     ours = [query for query in seen if not any(mark in query for mark in others)]
     found = [next((name for name in _NAMES if _NAMES[name] in query), query) for query in ours]
     # The usage row is written beside the last two, and may come between them.
