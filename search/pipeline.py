@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from db.lexical import list_lookups, weigh_query
+from db.lexical import LexicalQuery, list_lookups, weigh_query
 from db.pool import Pool
 from db.retrieval import Survey, cite_chunks, survey_scope
 from search.cite import Hit, cite
@@ -46,6 +46,8 @@ class SearchResult:
     plan: Plan
     took_ms: Took
     hits: list[Hit]
+    words: LexicalQuery
+    """What the query's words weigh in the searcher's corpus."""
 
 
 def _nothing() -> None:
@@ -97,6 +99,7 @@ async def search(
         plan=found.plan,
         took_ms=Took(embed=embed_ms, retrieve=retrieve_ms, total=_ms_since(started)),
         hits=[hit for hit in shown if hit.score >= query.min_score],
+        words=words,
     )
 
 

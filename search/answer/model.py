@@ -1,6 +1,7 @@
 """What answering needs of a language model. Those that there are live in service/providers/chat."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -80,10 +81,16 @@ class LanguageModel(Protocol):
 
     def stream(
         self, messages: Sequence[ChatMessage], sampling: Sampling
-    ) -> AsyncIterator[TextDelta | Finished]:
+    ) -> AsyncGenerator[TextDelta | Finished, None]:
         """Yield text as it comes, and one Finished at the end. Raises ModelFailed.
 
-        Closing the iterator, or cancelling the task that reads it, cancels the provider's call: no token is paid for
+        Closing the generator, or cancelling the task that reads it, cancels the provider's call: no token is paid for
         that nobody reads.
         """
         ...
+
+
+async def complete(model: LanguageModel, messages: Sequence[ChatMessage], sampling: Sampling) -> str:
+    """Return a whole answer at once. Raises ModelFailed."""
+    async with aclosing(model.stream(messages, sampling)) as events:
+        return "".join([event.text async for event in events if isinstance(event, TextDelta)])

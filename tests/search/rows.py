@@ -1,6 +1,7 @@
 """Documents put straight into the tables, with vectors that the test chooses."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -14,6 +15,7 @@ from ingest.embed import EMBEDDING_WIDTH
 
 NAMES = UUID("6f1c2f0e-7f0b-4a53-9a43-5a7b1d0e9c11")
 MODEL = "model-a"
+SEPARATOR = "\n\n"
 
 
 def chunk_id(document_id: str, ordinal: int) -> UUID:
@@ -38,14 +40,15 @@ async def add_document(
     title: str = "",
     metadata: Mapping[str, Any] | None = None,
 ) -> list[UUID]:
-    """Store one chunk a text and return their ids; without vectors all have the same."""
+    """Store one chunk a text, SEPARATOR between them, and return their ids; without vectors all have the same."""
     await conn.execute(
         """
-        INSERT INTO "Document" ("id", "userId", "title", "content", "metadata") VALUES ($1, $2, $3, '', $4)
+        INSERT INTO "Document" ("id", "userId", "title", "content", "metadata") VALUES ($1, $2, $3, $4, $5)
         """,
         document_id,
         space,
         title,
+        SEPARATOR.join(texts),
         metadata,
     )
     await conn.execute(
@@ -54,20 +57,24 @@ async def add_document(
         document_id,
         len(texts),
     )
-    rows = [_row(document_id, ordinal, text, title) for ordinal, text in enumerate(texts)]
+    starts = accumulate((len(text) + len(SEPARATOR) for text in texts), initial=0)
+    rows = [
+        _row(document_id, ordinal, text, title, start)
+        for ordinal, (text, start) in enumerate(zip(texts, starts, strict=False))
+    ]
     embeddings = np.stack(vectors if vectors is not None else [unit(1.0)] * len(texts))
     await insert_chunks(conn, space, document_id, rows, model=model, embeddings=embeddings)
     return [row.id for row in rows]
 
 
-def _row(document_id: str, ordinal: int, text: str, title: str) -> NewChunk:
+def _row(document_id: str, ordinal: int, text: str, title: str, start: int) -> NewChunk:
     terms, weights = encode_chunk(title, [], text)
     return NewChunk(
         id=chunk_id(document_id, ordinal),
         ordinal=ordinal,
         text=text,
-        char_start=0,
-        char_end=max(1, len(text)),
+        char_start=start,
+        char_end=start + max(1, len(text)),
         page_start=None,
         page_end=None,
         headings=[],
