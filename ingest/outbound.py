@@ -121,12 +121,21 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        addresses = await _resolve(host, port, timeout)
+        address, *_ = await self.checked_addresses(host, port, timeout)
+        return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+
+    async def checked_addresses(self, host: str, port: int, timeout_s: float | None) -> list[str]:
+        """Return the addresses that host may be reached at, the preferred one first, at least one.
+
+        For clients who connect by themselves, and to nothing else than these. Raises AddressRefused, NameUnresolved
+        and httpcore.ConnectTimeout.
+        """
+        addresses = await _resolve(host, port, timeout_s)
         if not all(is_allowed(address, self._allowed, public=self._public) for address in addresses):
             # One private address among public ones is how a name is made to slip through.
             wanted = "a public address" if self._public else "in a network that is allowed without encryption"
             raise AddressRefused(f"{host} is not {wanted}, and nothing is sent elsewhere.")
-        return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
+        return [str(address) for address in addresses]
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         raise AddressRefused("The address must be an http or https URL.")

@@ -130,6 +130,16 @@ class Settings(BaseSettings):
         default="",
         description="Private networks that webhooks may be sent to, as 10.0.0.0/8; public addresses always may.",
     )
+    model_allowed_networks: str | None = Field(
+        default=None,
+        description="Private networks that AI models may be asked in, with or without TLS, as 10.0.0.0/8; public "
+        "addresses always may, with TLS. Unset: this machine itself on the embedded database, else none.",
+    )
+    administrators: str = Field(
+        default="",
+        description="E-mail addresses of those who may change the AI models, comma-separated; only verified ones "
+        "count. The local owner always may.",
+    )
     default_plan: Plan | None = Field(
         default=None,
         description="Plan of new people and teams: FREE, PRO or ENTERPRISE. Unset: ENTERPRISE on the embedded "
@@ -209,10 +219,10 @@ class Settings(BaseSettings):
         read_prices(value)
         return value
 
-    @field_validator("fetch_allowed_networks", "webhook_allowed_networks")
+    @field_validator("fetch_allowed_networks", "webhook_allowed_networks", "model_allowed_networks")
     @classmethod
-    def _known_networks(cls, value: str) -> str:
-        read_networks(value)
+    def _known_networks(cls, value: str | None) -> str | None:
+        read_networks(value or "")
         return value
 
     @property
@@ -222,6 +232,16 @@ class Settings(BaseSettings):
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
         return read_networks(self.webhook_allowed_networks)
+
+    @property
+    def model_networks(self) -> tuple[Network, ...]:
+        if self.model_allowed_networks is not None:
+            return read_networks(self.model_allowed_networks)
+        return read_networks("127.0.0.0/8,::1/128") if self.embedded else ()
+
+    @property
+    def administrator_emails(self) -> frozenset[str]:
+        return frozenset(address.lower() for address in read_list(self.administrators))
 
     @property
     def plan_prices(self) -> dict[str, str]:

@@ -77,7 +77,7 @@ class GeminiApi:
 
     def _refused(self, error: errors.APIError) -> RequestFailed:
         headers = dict(getattr(error.response, "headers", None) or {})
-        delay = _retry_delay(error.details)
+        delay = retry_delay(error.details)
         if delay is not None:
             headers.setdefault("retry-after", delay)
         # A wrong key is a 400 here.
@@ -85,7 +85,7 @@ class GeminiApi:
         return self._endpoint.refused(status, error.message or "", headers)
 
 
-def _retry_delay(details: Any) -> str | None:
+def retry_delay(details: Any) -> str | None:
     """Find google.rpc.RetryInfo's `retryDelay: "31s"` in an error's body, as Retry-After would say it."""
     body = details.get("error", details) if isinstance(details, dict) else {}
     for detail in body.get("details", []) if isinstance(body, dict) else []:
