@@ -20,8 +20,8 @@ from db.pool import Pool
 from ingest.embed import EMBEDDING_WIDTH, Embeddings, embedding_text
 from ingest.pipeline import Ingestor
 from service.auth.caller import Caller
-from service.documents.intake import register, take_text
-from service.documents.schemas import NewText
+from service.intake.intake import register, take_text
+from service.intake.schemas import NewText
 from service.runtime import open_ingestor
 from service.webhooks.jobs import Deliverer
 from service.worker import run_worker

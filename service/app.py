@@ -31,9 +31,9 @@ from service.health.routes import health_routes
 from service.metering import UsageRecorder
 from service.notifications.routes import notifications_router
 from service.providers import EmbeddingProvider
+from service.query_meter import QueryMeter
 from service.reference import ReferencePage
 from service.runtime import Runtime
-from service.search.meter import QueryMeter
 from service.search.routes import search_routes
 from service.secrets import SecretBox
 from service.settings import Settings

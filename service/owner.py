@@ -16,8 +16,8 @@ from ingest.parse.sniff import sniff_media_type
 from ingest.receive import storage_key, store_file
 from service.auth.caller import Caller
 from service.auth.keys import display_prefix, hash_key, mint_key
-from service.documents.intake import Intake, register
 from service.handbook import handbook_files
+from service.intake.intake import Intake, register
 
 KEY_FILE = "owner.key"
 

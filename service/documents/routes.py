@@ -3,7 +3,6 @@
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, Router, delete, get, patch, post
@@ -14,25 +13,22 @@ from litestar.response import ServerSentEvent, Stream
 
 from db import chunks, documents, ingestions, jobs
 from db.documents import Cursor, DocumentRow, Status
-from db.events import Events, notify_document
+from db.events import Events
 from db.outbox import emit_document
 from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
-from db.usage import UsageEntry, insert_usage
 from ingest.originals import Originals
-from service.audit import audit
 from service.auth.caller import Caller
 from service.auth.guard import is_still_valid
 from service.cursors import decode_cursor, encode_cursor
-from service.documents.intake import (
-    checked_metadata,
-    register,
-)
 from service.documents.openapi import UploadOperation
 from service.documents.progress import stream_progress, wait_until_finished
-from service.documents.receiving import receive, require_room
 from service.documents.schemas import Accepted, Chunk, Document, DocumentPatch
 from service.errors import Problem, not_found
+from service.intake.content import stream_original
+from service.intake.intake import checked_metadata, register
+from service.intake.receiving import receive, require_room
+from service.intake.removing import remove_document
 from service.openapi import problems
 from service.schemas import Page
 from service.settings import Settings
@@ -176,30 +172,7 @@ async def delete_document(
 ) -> None:
     """Remove the document from search at once, and its original for good."""
     row = await _find_writable(pool, caller, document_id)
-    async with as_caller(pool, caller.subject) as conn:
-        async with as_service(conn):
-            await emit_document(conn, row.space_id, "document.deleted", document_id)
-            await audit(conn, caller, "document.deleted", "document", document_id, team_id=row.team_id)
-            await insert_usage(conn, [_deletion(caller, row)])
-        key = await documents.delete_document(conn, caller.writable_spaces, document_id)
-        if key is None:
-            raise not_found("document")
-        await notify_document(conn, document_id)
-    # After the commit: a row without its bytes would be a loss, bytes without a row are only litter.
-    if key:
-        await originals.delete(key)
-
-
-def _deletion(caller: Caller, row: DocumentRow) -> UsageEntry:
-    return UsageEntry(
-        user_id=caller.user_id,
-        team_id=row.team_id,
-        key_id=caller.key_id,
-        resource="document",
-        resource_id=row.id,
-        action="delete",
-        size_bytes=row.size_bytes,
-    )
+    await remove_document(pool, originals, caller, row)
 
 
 @post(
@@ -238,30 +211,7 @@ async def get_content(
         original = await documents.find_original(conn, caller.spaces, document_id)
     if original is None:
         raise not_found("document")
-    # The first part is fetched here, so that a missing object is a problem reply and not a broken stream.
-    parts = originals.stream(original.storage_key)
-    first = await anext(parts, b"")
-
-    async def whole() -> Any:
-        yield first
-        async for part in parts:
-            yield part
-
-    return Stream(
-        whole(),
-        media_type=original.media_type,
-        headers={
-            "Content-Length": str(original.size_bytes),
-            "Content-Disposition": _attachment(original.filename or document_id),
-            # Somebody's HTML must never run as a page of ours.
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
-
-
-def _attachment(filename: str) -> str:
-    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+    return await stream_original(originals, original, document_id)
 
 
 @get(

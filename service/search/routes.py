@@ -14,7 +14,7 @@ from service.metering import UsageRecorder
 from service.metrics import SEARCH_SECONDS, SEARCHES
 from service.openapi import problems
 from service.providers import EmbeddingProvider
-from service.search.meter import QueryMeter
+from service.query_meter import QueryMeter
 from service.search.schemas import SearchBody, SearchReply
 
 
@@ -46,7 +46,9 @@ async def search_documents(
 
     def record() -> None:
         # Written down while the database retrieves: nobody waits for it but a reply that is faster.
-        written.append(usage_recorder.record(query_meter.entry(caller, data)))
+        written.append(
+            usage_recorder.record(query_meter.entry(caller, request.query, request.mode, data.team_id))
+        )
 
     result = await search(pool, embedder, request, _spaces(caller, data.team_id), on_embedded=record)
     await asyncio.gather(*written)

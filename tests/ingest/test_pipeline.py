@@ -16,8 +16,8 @@ from ingest.isolate import ParserPool
 from ingest.originals import Originals
 from ingest.pipeline import Ingestor, ingest_document
 from ingest.tokenize import TokenizerSpec
-from service.documents.intake import insert_intake, take_text
-from service.documents.schemas import NewText
+from service.intake.intake import insert_intake, take_text
+from service.intake.schemas import NewText
 
 TOKENIZER = Path(__file__).parents[2] / "service" / "providers" / "minilm" / "tokenizer.json"
 TEXT = "\n\n".join(

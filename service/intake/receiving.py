@@ -13,9 +13,9 @@ from db.tenancy import as_caller
 from ingest.errors import FileTooLarge
 from ingest.originals import Originals
 from service.auth.caller import Caller
-from service.documents.intake import Intake, take_file, take_text, take_url
-from service.documents.schemas import NewText, NewUrl
 from service.errors import Problem, plan_limit_reached
+from service.intake.intake import Intake, take_file, take_text, take_url
+from service.intake.schemas import NewText, NewUrl
 
 # Framing and fields of an upload, at most: what is beyond it is the file.
 LARGE_BODY_BYTES = 1024 * 1024

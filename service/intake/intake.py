@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -18,9 +18,9 @@ from ingest.originals import Originals
 from ingest.receive import StoredFile, clean_filename, storage_key, store_file
 from ingest.store import to_original
 from service.auth.caller import Caller
-from service.documents.schemas import NewText, NewUrl, SourceUrl, Title
-from service.documents.uploads import Upload, receive_multipart
 from service.errors import Problem
+from service.intake.schemas import NewText, NewUrl, SourceUrl, Title
+from service.intake.uploads import Upload, receive_multipart
 from service.text import one_line
 
 # Metadata is filtered on and returned with every hit: a few fields, not a second document.
@@ -48,14 +48,21 @@ class Intake:
 
 
 async def take_file(
-    body: AsyncIterator[bytes], content_type: str, originals: Originals, max_bytes: int
+    body: AsyncIterator[bytes],
+    content_type: str,
+    originals: Originals,
+    max_bytes: int,
+    read: Callable[[str, Upload], Intake] | None = None,
 ) -> Intake:
-    """Receive a multipart upload. Raises Problem; nothing is left in the store when it does."""
+    """Receive a multipart upload. Raises Problem; nothing is left in the store when it does.
+
+    read makes the document of a new id and what came; unset: the fields of POST /v1/documents.
+    """
     document_id = str(uuid.uuid4())
     key = storage_key(document_id)
     upload = await receive_multipart(body, content_type, originals, key, max_bytes)
     try:
-        return _from_upload(document_id, upload)
+        return (read or _from_upload)(document_id, upload)
     except Exception:
         await originals.delete(key)
         raise

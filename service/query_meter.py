@@ -1,9 +1,9 @@
 """What a search is charged for: the tokens of its query, where a model has to read it."""
 
 from db.usage import UsageEntry
+from search.query import Mode
 from service.auth.caller import Caller
 from service.providers import EmbeddingProvider
-from service.search.schemas import SearchBody
 
 
 class QueryMeter:
@@ -13,17 +13,18 @@ class QueryMeter:
         self._embedder = embedder
         self._price = price_per_million / 1_000_000
 
-    def entry(self, caller: Caller, body: SearchBody) -> UsageEntry:
+    def entry(self, caller: Caller, query: str, mode: Mode, team_id: str | None) -> UsageEntry:
+        """Return the entry of one query; team_id is the one team that was searched, if it was one."""
         tokens = 0
-        if body.mode != "lexical":
-            tokens = len(self._embedder.tokenizer_spec.load().token_starts(body.query))
+        if mode is not Mode.LEXICAL:
+            tokens = len(self._embedder.tokenizer_spec.load().token_starts(query))
         return UsageEntry(
             user_id=caller.user_id,
-            team_id=body.team_id,
+            team_id=team_id,
             key_id=caller.key_id,
             resource="search",
             action="query",
             tokens=tokens,
             cost=tokens * self._price,
-            metadata={"mode": body.mode, "model": self._embedder.model},
+            metadata={"mode": mode.value, "model": self._embedder.model},
         )
