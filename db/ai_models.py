@@ -57,6 +57,18 @@ async def find_model(conn: Conn, model_id: str) -> AIModelRow | None:
     return None if row is None else _row(row)
 
 
+async def find_by_any_name(conn: Conn, wanted: str) -> AIModelRow | None:
+    """Return a model by its id, else by its provider's name for it, else by ours; the oldest of several."""
+    row = await conn.fetchrow(
+        f"""
+        SELECT {_COLUMNS} FROM "AIModel" WHERE "id" = $1 OR "modelId" = $1 OR "name" = $1
+        ORDER BY "id" = $1 DESC, "modelId" = $1 DESC, "isActive" DESC, "createdAt", "id" LIMIT 1
+        """,  # noqa: S608 - constant
+        wanted,
+    )
+    return None if row is None else _row(row)
+
+
 async def insert_model(
     conn: Conn, *, name: str, provider: Provider, model_id: str, config: Mapping[str, Any], is_active: bool
 ) -> AIModelRow | None:
