@@ -89,7 +89,7 @@ async def test_an_account_that_never_comes_costs_no_answer(openai_server: FakeOp
 
 
 @pytest.mark.parametrize("content", ["word " * 50_000, "x" * 200_000, "長い" * 50_000])
-async def test_long_conversations_are_counted_beside_the_loop(
+async def test_long_conversations_are_counted_whole(
     openai_server: FakeOpenAI, open_at: Open, content: str
 ) -> None:
     openai_server.script(Say("Short.", prompt_tokens=None))

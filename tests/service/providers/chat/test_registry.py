@@ -1,6 +1,8 @@
 """Opening models by their rows, and keeping them open."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -101,3 +103,9 @@ async def test_what_is_missing_is_said(
 def test_windows_of_known_models(tmp_path: Path, model_id: str, tokens: int) -> None:
     row = msgspec.structs.replace(model_row("OPENAI"), model_id=model_id)
     assert open_model(row, BOX, load_settings(DOCSEARCH_HOME=tmp_path)).context_tokens == tokens
+
+
+def test_the_providers_clients_are_imported_when_one_is_asked_for() -> None:
+    code = "import sys, service.app; print(*{'openai', 'anthropic', 'google.genai', 'httpx2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
