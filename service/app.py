@@ -19,6 +19,7 @@ from db.usage import UsageEntry, insert_usage
 from ingest.originals import Originals
 from service.accounts.events import check_clerk_secrets, receive_clerk_event
 from service.accounts.routes import accounts_router
+from service.ai_models.routes import ai_models_router
 from service.api_keys.routes import api_keys_router
 from service.auth.access import ROUTES
 from service.auth.guard import provide_caller, require_caller, route_name
@@ -31,6 +32,7 @@ from service.health.routes import health_routes
 from service.metering import UsageRecorder
 from service.notifications.routes import notifications_router
 from service.providers import EmbeddingProvider
+from service.providers.chat import ChatModels
 from service.query_meter import QueryMeter
 from service.reference import ReferencePage
 from service.runtime import Runtime
@@ -46,6 +48,7 @@ def create_app(runtime: Runtime) -> Litestar:
     """Return the application on an open runtime; its lifespan holds the listener for document events."""
     events = Events()
     secret_box = SecretBox(runtime.settings.encryption_keys())
+    chat_models = ChatModels(secret_box, runtime.settings)
     check_clerk_secrets(runtime.settings)
 
     @contextlib.asynccontextmanager
@@ -55,6 +58,7 @@ def create_app(runtime: Runtime) -> Litestar:
                 yield
             finally:
                 await usage_recorder.drain()
+                await chat_models.aclose()
 
     async def write_usage(entries: Sequence[UsageEntry]) -> None:
         async with runtime.pool.acquire() as conn:
@@ -87,6 +91,9 @@ def create_app(runtime: Runtime) -> Litestar:
     async def provide_secret_box() -> SecretBox:
         return secret_box
 
+    async def provide_chat_models() -> ChatModels:
+        return chat_models
+
     def defaults(config: AppConfig) -> AppConfig:
         config.state = State(
             {
@@ -94,6 +101,7 @@ def create_app(runtime: Runtime) -> Litestar:
                 "signing_secret": runtime.settings.signing_secret(),
                 "rate_limits": configured_limits(runtime.settings),
                 "verifier": runtime.verifier,
+                "administrators": runtime.settings.administrator_emails,
                 "new_tier": runtime.settings.new_tier,
                 "events": events,
             }
@@ -104,6 +112,7 @@ def create_app(runtime: Runtime) -> Litestar:
         route_handlers=[
             documents_router,
             *search_routes,
+            ai_models_router,
             accounts_router,
             receive_clerk_event,
             api_keys_router,
@@ -124,6 +133,7 @@ def create_app(runtime: Runtime) -> Litestar:
             # Not "events": Litestar takes what is wrong with a body's field of a dependency's name for a fault of ours.
             "event_feed": Provide(provide_events),
             "secret_box": Provide(provide_secret_box),
+            "chat_models": Provide(provide_chat_models),
             "usage_recorder": Provide(provide_usage_recorder),
             "query_meter": Provide(provide_query_meter),
         },
@@ -158,6 +168,7 @@ def _openapi() -> OpenAPIConfig:
         tags=[
             Tag("documents"),
             Tag("search"),
+            Tag("AI models"),
             Tag("account"),
             Tag("API keys"),
             Tag("teams"),

@@ -43,6 +43,13 @@ ROUTES: Mapping[str, str | None] = {
     "GET /v1/documents/{document_id}/chunks": "documents:read",
     "GET /v1/documents/{document_id}/events": "documents:read",
     "POST /v1/search": "search",
+    "GET /v1/ai/models": "conversations:read",
+    "GET /v1/ai/models/{model_id}": "conversations:read",
+    # And the person an administrator.
+    "POST /v1/ai/models": "admin",
+    "PATCH /v1/ai/models/{model_id}": "admin",
+    "DELETE /v1/ai/models/{model_id}": "admin",
+    "POST /v1/ai/models/{model_id}/test": "admin",
     "GET /v1/users/me": "account:read",
     "PATCH /v1/users/me": "account:write",
     "DELETE /v1/users/me": "account:write",

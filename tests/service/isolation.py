@@ -20,6 +20,9 @@ from tests.running import Service
 MARK = "hall-B-is-ours"
 """Stands in everything that belongs to the world: no stranger may ever read it."""
 
+MODEL_MARK = "sk-of-the-model"
+"""The key of an AI model, and its address: for administrators at most."""
+
 ROLES = ("stranger", "outsider", "viewer", "member", "admin", "owner")
 """A stranger is in no team, an outsider owns another one."""
 
@@ -51,6 +54,13 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
+    "GET /v1/ai/models": Expect("200 200 200 200 200"),
+    "GET /v1/ai/models/{model_id}": Expect("200 200 200 200 200"),
+    # For administrators, which no role makes anybody: tests/service/ai_models.
+    "POST /v1/ai/models": Expect("403 403 403 403 403", {"name": "m", "provider": "CUSTOM", "model_id": "m"}),
+    "PATCH /v1/ai/models/{model_id}": Expect("403 403 403 403 403", {"name": "changed"}),
+    "DELETE /v1/ai/models/{model_id}": Expect("403 403 403 403 403"),
+    "POST /v1/ai/models/{model_id}/test": Expect("403 403 403 403 403"),
     "GET /v1/users/me": Expect("200 200 200 200 200"),
     "PATCH /v1/users/me": Expect("200 200 200 200 200", {"first_name": "Ann"}),
     # The owner is the team's last: who else is in it comes first.
@@ -140,8 +150,9 @@ class World:
         return digest
 
     def secrets(self) -> list[str]:
-        """What no stranger may be told."""
-        return [MARK, self.team_id, self.owner_id, *self.ids.values()]
+        """What no stranger may be told: all but the AI models, which are there for everybody."""
+        theirs = [id_ for name, id_ in self.ids.items() if name != "model_id"]
+        return [MARK, MODEL_MARK, self.team_id, self.owner_id, *theirs]
 
 
 def _fill(text: str, names: Mapping[str, str]) -> str:
@@ -292,7 +303,17 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         owner_id,
         MARK,
     )
+    model_id = await conn.fetchval(
+        """
+        INSERT INTO "AIModel" ("name", "provider", "modelId", "config")
+        VALUES ('A model', 'CUSTOM', $1, jsonb_build_object('apiKey', $2::text, 'endpoint', 'https://' || $2))
+        RETURNING "id"
+        """,
+        str(uuid4()),
+        MODEL_MARK,
+    )
     return {
+        "model_id": model_id,
         "document_id": document_id,
         "notification_id": notification_id,
         "key_id": key_id,
@@ -350,5 +371,5 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
 async def clear(service: Service) -> None:
     """Delete every world."""
     async with service.runtime.pool.acquire() as conn, conn.transaction():
-        for table in ('"Document"', '"Webhook"', '"Team"', '"User"'):
+        for table in ('"Document"', '"Webhook"', '"Team"', '"User"', '"AIModel"'):
             await conn.execute(f"DELETE FROM {table}")
