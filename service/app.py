@@ -30,6 +30,7 @@ from service.errors import problem_details_plugin
 from service.health.routes import health_routes
 from service.metering import UsageRecorder
 from service.notifications.routes import notifications_router
+from service.openai_api.routes import openai_routes
 from service.providers import EmbeddingProvider
 from service.query_meter import QueryMeter
 from service.reference import ReferencePage
@@ -110,6 +111,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *teams_routers,
             notifications_router,
             *usage_routes,
+            *openai_routes,
             receive_stripe_event,
             webhooks_router,
             *health_routes,
@@ -164,6 +166,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("notifications"),
             Tag("usage"),
             Tag("webhooks"),
+            Tag("OpenAI-compatible"),
             Tag("health"),
         ],
         components=Components(
