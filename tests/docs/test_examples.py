@@ -28,7 +28,14 @@ _LEFT_OUT = ("/retry", '{"url": "https://www.')
 def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
     examples = [
         line
-        for name in ("README.md", "docs/guide.md", "docs/http.md", "docs/teams.md", "docs/webhooks.md")
+        for name in (
+            "README.md",
+            "docs/guide.md",
+            "docs/http.md",
+            "docs/teams.md",
+            "docs/webhooks.md",
+            "docs/openai.md",
+        )
         for line in shell_lines(ROOT / name)
         if line.startswith(("curl ", "export ")) and not any(part in line for part in _LEFT_OUT)
     ]

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from openai import OpenAI
 
@@ -37,8 +37,8 @@ def connect() -> Iterator[Connect]:
     with ExitStack() as stack:
 
         def make(service: Service, key: str | None = None, **options: Any) -> OpenAI:
-            sent: list[httpx.Request] = []
-            http = stack.enter_context(httpx.Client(event_hooks={"request": [sent.append]}, timeout=60))
+            sent: list[httpx2.Request] = []
+            http = stack.enter_context(httpx2.Client(event_hooks={"request": [sent.append]}, timeout=60))
             client = OpenAI(
                 base_url=f"{service.url}/v1", api_key=key or service.key, http_client=http, **options
             )

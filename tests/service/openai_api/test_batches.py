@@ -1,6 +1,7 @@
 """Batches: counts that hold from the first reply on, and cancelling."""
 
 import threading
+from typing import Any
 
 import openai
 import pytest
@@ -72,9 +73,14 @@ def test_a_batch_is_put_in_whole_or_not_at_all(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="file-nowhere"):
         client.vector_stores.file_batches.create(store.id, file_ids=[there, "file-nowhere"])
     assert client.vector_stores.files.list(store.id).data == []
-    for body in ({"file_ids": [there], "files": [{"file_id": there}]}, {}, {"file_ids": []}):
+    bodies: list[dict[str, Any]] = [
+        {"file_ids": [there], "files": [{"file_id": there}]},
+        {},
+        {"file_ids": []},
+    ]
+    for body in bodies:
         with pytest.raises(openai.BadRequestError):
-            client.vector_stores.file_batches.create(store.id, **body)  # type: ignore[arg-type]
+            client.vector_stores.file_batches.create(store.id, **body)
     with pytest.raises(openai.BadRequestError):
         client.vector_stores.file_batches.create(store.id, file_ids=[f"file-{n}" for n in range(2001)])
 

@@ -43,7 +43,7 @@ def test_a_store_is_made_changed_listed_and_deleted(client: OpenAI) -> None:
     renamed = client.vector_stores.update(made.id, name="Home")
     assert (renamed.name, renamed.metadata) == ("Home", {"kind": "test"})
     cleared = client.vector_stores.update(made.id, name=None, metadata=None, expires_after=None)
-    assert (cleared.name, cleared.metadata, cleared.expires_after, cleared.expires_at) == (None,) * 4
+    assert [cleared.name, cleared.metadata, cleared.expires_after, cleared.expires_at] == [None] * 4
     assert client.vector_stores.retrieve(made.id) == cleared
     gone = client.vector_stores.delete(made.id)
     assert (gone.id, gone.object, gone.deleted) == (made.id, "vector_store.deleted", True)
@@ -84,7 +84,7 @@ def test_upload_and_poll_gives_a_file_that_is_found(client: OpenAI) -> None:
     assert 0 < hit.score <= 1
     extra = hit.model_extra or {}
     text = "".join(
-        part.text for part in client.vector_stores.files.content(done.id, vector_store_id=store.id)
+        part.text or "" for part in client.vector_stores.files.content(done.id, vector_store_id=store.id)
     )
     assert hit.content[0].text == text[extra["char_start"] : extra["char_end"]]
     assert extra["chunk_id"]
