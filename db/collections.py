@@ -178,6 +178,14 @@ async def update_collection(
     return tag == "UPDATE 1"
 
 
+async def hold_collection(conn: Conn, space_id: str, collection_id: str) -> bool:
+    """Keep others from deleting a collection until the transaction ends; False where it is gone already."""
+    held = await conn.fetchval(
+        "SELECT true FROM collection WHERE space_id = $1 AND id = $2 FOR KEY SHARE", space_id, collection_id
+    )
+    return held is not None
+
+
 async def touch_collections(conn: Conn, spaces: Sequence[str], collection_ids: Sequence[str]) -> None:
     """Note that collections were used, at most once a minute; one that has expired stays so."""
     await conn.execute(

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from db import chunkings, jobs, members
 from db.chunkings import Chunking
-from db.collections import CollectionRow, touch_collections
+from db.collections import CollectionRow, hold_collection, touch_collections
 from db.events import notify_document
 from db.members import NewMember
 from db.pool import Conn
@@ -28,6 +28,8 @@ async def attach(
     """
     if store.is_expired:
         raise expired(store.id)
+    if not await hold_collection(conn, store.space_id, store.id):
+        raise not_found("vector store")
     new = {member.document_id: member for member in (_member(file, window_tokens) for file in wanted)}
     await _require_files(conn, caller, store, list(new))
     put_in = await members.insert_members(conn, store.space_id, store.id, list(new.values()))

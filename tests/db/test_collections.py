@@ -6,8 +6,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from db import batches, collections, members
+from db import batches, chunkings, collections, members
+from db.chunkings import Chunking
+from db.chunks import clear_document
 from db.filters import Eq, Ne, compile_filter
+from db.ingestions import claim_ingestion
 from db.members import NewMember
 from db.pool import Conn, Pool
 from db.retrieval import Scope
@@ -149,6 +152,28 @@ async def test_putting_in_waits_for_a_move_and_finds_nothing(pool: Pool) -> None
         await moving.commit()
         assert await putting_in == set()
         assert await conn.fetchval("SELECT count(*) FROM collection_document") == 0
+
+
+async def test_a_document_that_is_to_be_cut_otherwise_by_now_is_not_stored(conn: Conn) -> None:
+    """What a worker has cut in the old way stays out, and leaves what is there to the next."""
+    await add_people(conn)
+    await add_document(conn, "s", "d1", ["panda"])
+    assert await chunkings.set_chunking(conn, "s", "d1", Chunking(100, 20))
+    assert await conn.fetchval("SELECT status FROM ingestion") == "queued"
+    claim = await claim_ingestion(conn, "d1")
+    assert claim is not None
+    assert claim.chunking == (100, 20)
+    # Anew while it is in work: it needs another job. Then the first one comes to its end.
+    assert await chunkings.set_chunking(conn, "s", "d1", Chunking(200, 20))
+    assert not await clear_document(conn, "s", "d1", claim.chunking)
+    assert await conn.fetchval("SELECT count(*) FROM chunk") == 1
+    # One that waits has its job, and one that has failed stays so.
+    assert not await chunkings.set_chunking(conn, "s", "d1", Chunking(300, 20))
+    await conn.execute("UPDATE ingestion SET status = 'failed'")
+    assert not await chunkings.set_chunking(conn, "s", "d1", Chunking(100, 20))
+    assert await conn.fetchval("SELECT status FROM ingestion") == "failed"
+    assert await clear_document(conn, "s", "d1", (100, 20))
+    assert await conn.fetchval("SELECT count(*) FROM chunk") == 0
 
 
 async def test_a_move_takes_out_what_is_being_put_in(pool: Pool) -> None:

@@ -24,6 +24,9 @@ ID=$(curl -s "$API/v1/documents?wait=50" -H "Authorization: Bearer $KEY" -F file
 _LEFT_OUT = ("/retry", '{"url": "https://www.')
 
 
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("guide", "http", "teams", "webhooks", "openai")))
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
     examples = [

@@ -277,6 +277,32 @@ def test_a_file_of_a_team_is_for_stores_of_that_team(server: Service, client: Op
     assert (store.model_extra or {})["team_id"] == team
 
 
+def test_a_store_that_is_deleted_while_files_are_put_in_answers_not_found(client: OpenAI) -> None:
+    file_id = upload(client)
+    for _ in range(5):
+        store = client.vector_stores.create()
+        statuses: list[int] = []
+
+        def put_in(store_id: str = store.id, statuses: list[int] = statuses) -> None:
+            for _ in range(50):
+                try:
+                    client.vector_stores.files.create(store_id, file_id=file_id)
+                    statuses.append(200)
+                except openai.APIStatusError as exc:
+                    statuses.append(exc.status_code)
+                    return
+
+        threads = [threading.Thread(target=put_in) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(statuses) < 4:
+            client.vector_stores.retrieve(store.id)
+        client.vector_stores.delete(store.id)
+        for thread in threads:
+            thread.join()
+        assert set(statuses) == {200, 404}
+
+
 def test_a_file_that_is_put_in_twice_at_once_is_in_once(client: OpenAI) -> None:
     store, file_id = client.vector_stores.create(), upload(client)
     failures: list[BaseException] = []
