@@ -31,6 +31,7 @@ from service.errors import problem_details_plugin
 from service.health.routes import health_routes
 from service.metering import UsageRecorder
 from service.notifications.routes import notifications_router
+from service.openai_api.routes import openai_routes
 from service.providers import EmbeddingProvider
 from service.providers.chat import ChatModels
 from service.query_meter import QueryMeter
@@ -119,6 +120,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *teams_routers,
             notifications_router,
             *usage_routes,
+            *openai_routes,
             receive_stripe_event,
             webhooks_router,
             *health_routes,
@@ -175,6 +177,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("notifications"),
             Tag("usage"),
             Tag("webhooks"),
+            Tag("OpenAI-compatible"),
             Tag("health"),
         ],
         components=Components(

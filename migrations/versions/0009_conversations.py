@@ -1,13 +1,13 @@
 """Conversations that are answered here: their settings, the answers that are being written, and the built-in model.
 
 Revision ID: 0009
-Revises: 0007
+Revises: 0008
 """
 
 from migrations.sql import run
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -25,6 +25,9 @@ ID=$(curl -s "$API/v1/documents?wait=50" -H "Authorization: Bearer $KEY" -F file
 _LEFT_OUT = ("/retry", '{"url": "https://www.')
 
 
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("guide", "http", "teams", "webhooks", "openai")))
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
     examples = [
@@ -36,6 +39,7 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
             "docs/teams.md",
             "docs/webhooks.md",
             "docs/models.md",
+            "docs/openai.md",
         )
         for line in shell_lines(ROOT / name)
         if line.startswith(("curl ", "export ")) and not any(part in line for part in _LEFT_OUT)
