@@ -76,18 +76,18 @@ async def list_conversations(
     pool: NamedDependency[Pool],
     limit: Limit = 50,
     after: After = None,
-    query: Annotated[
+    containing: Annotated[
         str | None,
         QueryParameter(min_length=1, max_length=200, description="Only those that say this somewhere."),
     ] = None,
 ) -> Page[Conversation]:
     """Return your conversations and your teams', the last changed first."""
     cursor = decode_cursor(after, Cursor)
-    if query is not None and "\x00" in query:
+    if containing is not None and "\x00" in containing:
         return Page(data=[], has_more=False, next_cursor=None)
     async with as_caller(pool, caller.subject) as conn:
         rows = await conversations.list_conversations(
-            conn, owners_of(caller), limit=limit + 1, after=cursor, query=query
+            conn, owners_of(caller), limit=limit + 1, after=cursor, query=containing
         )
     shown, more = rows[:limit], len(rows) > limit
     return Page(
