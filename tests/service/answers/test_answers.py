@@ -1,5 +1,6 @@
 """POST /v1/answers on the whole service, with a provider on loopback and without one."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,9 +55,12 @@ def test_a_model_answers_and_is_paid_for(talk: Talk) -> None:
 
 def test_a_stream_brings_passages_text_citations_and_the_end(talk: Talk) -> None:
     talk.provider.script(Say("In May ", "[1][7]", "."))
-    with talk.client() as client, client.stream(
-        "POST", "/v1/answers", json={"question": QUESTION, "model": "fake-1", "stream": True}
-    ) as reply:
+    with (
+        talk.client() as client,
+        client.stream(
+            "POST", "/v1/answers", json={"question": QUESTION, "model": "fake-1", "stream": True}
+        ) as reply,
+    ):
         assert reply.headers["content-type"].startswith("text/event-stream")
         events = read_events(reply)
     kinds = [kind for kind, _, _ in events]
@@ -114,9 +118,12 @@ def test_a_model_that_fails_says_why_and_what_came_before_is_kept(
 
 def test_a_client_that_leaves_ends_the_providers_call_and_is_charged_for_what_came(talk: Talk) -> None:
     talk.provider.script(Say("In May ", "and more", pause_after=1))
-    with talk.client() as client, client.stream(
-        "POST", "/v1/answers", json={"question": QUESTION, "model": "fake-1", "stream": True}
-    ) as reply:
+    with (
+        talk.client() as client,
+        client.stream(
+            "POST", "/v1/answers", json={"question": QUESTION, "model": "fake-1", "stream": True}
+        ) as reply,
+    ):
         for kind, _, _ in iter_events(reply):
             if kind == "delta":
                 break
@@ -136,9 +143,7 @@ def test_a_client_that_waits_for_json_and_leaves_ends_it_too(talk: Talk) -> None
 
 def _wait_for_usage(talk: Talk, kind: str) -> None:
     async def charged() -> bool:
-        # The charge is written when the answer's task ends; asked again with every NOTIFY-less look, at most 20 s.
-        import asyncio
-
+        # Written by the answer's own task, which nobody outside can wait for.
         for _ in range(200):
             async with talk.service.runtime.pool.acquire() as conn:
                 tokens = await conn.fetchval(
