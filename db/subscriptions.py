@@ -80,6 +80,31 @@ async def change_subscription(
     return tag == "UPDATE 1"
 
 
+async def note_payment(conn: Conn, subscription_id: str, *, failed: bool, at: datetime) -> None:
+    """Write down a payment; one that failed before another was made, or in the same second, is made good."""
+    await conn.execute(
+        """
+        UPDATE stripe_subscription SET
+            paid_at = CASE WHEN $2 THEN paid_at ELSE GREATEST(paid_at, $3) END,
+            failed_at = CASE WHEN $2 THEN CASE WHEN paid_at >= $3 THEN failed_at ELSE GREATEST(failed_at, $3) END
+                             WHEN failed_at > $3 THEN failed_at END
+        WHERE id = $1
+        """,
+        subscription_id,
+        failed,
+        at,
+    )
+
+
+async def take_failure(conn: Conn, subscription_id: str) -> bool:
+    """Return whether a payment has failed that nobody has been told of yet; the next to ask finds none."""
+    tag: str = await conn.execute(
+        "UPDATE stripe_subscription SET failed_at = NULL WHERE id = $1 AND failed_at IS NOT NULL",
+        subscription_id,
+    )
+    return tag == "UPDATE 1"
+
+
 async def set_owner(conn: Conn, subscription_id: str, kind: Kind, owner_id: str, *, is_named: bool) -> None:
     await conn.execute(
         "UPDATE stripe_subscription SET user_id = $2, team_id = $3, is_named = $4 WHERE id = $1",

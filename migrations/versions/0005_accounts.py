@@ -147,6 +147,8 @@ CREATE TABLE stripe_subscription (
     ends_at      timestamp(3),
     has_ended    boolean NOT NULL DEFAULT false,
     updated_at   timestamptz,                             -- when the newest event happened, in Stripe's time
+    failed_at    timestamptz,                             -- of a payment, in Stripe's time: its owner has yet to hear of it
+    paid_at      timestamptz,                             -- the newest payment that was made
     CONSTRAINT stripe_subscription_one_owner CHECK (user_id IS NULL OR team_id IS NULL)
 );
 CREATE INDEX stripe_subscription_user_idx ON stripe_subscription (user_id);

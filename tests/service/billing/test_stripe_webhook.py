@@ -70,6 +70,16 @@ def checkout(reference: str, at: int = T0) -> dict[str, Any]:
     }
 
 
+def invoice(kind: str, at: int = T0) -> dict[str, Any]:
+    found = {"customer": "cus_1", "parent": {"subscription_details": {"subscription": "sub_1"}}}
+    return {
+        "id": f"evt_{kind}_{at}",
+        "type": f"invoice.{kind}",
+        "created": at,
+        "data": {"object": found},
+    }
+
+
 @pytest.fixture
 def ann(server: Service) -> Iterator[httpx.Client]:
     with server.client(server.new_user("ann@example.com")) as client:
@@ -132,16 +142,45 @@ def test_a_team_has_a_plan_of_its_own_and_its_owners_hear_of_it(server: Service,
     post(server, subscription("created", T0, metadata={"team_id": team}))
     assert plan(ann, team_id=team) == ("PRO", "ACTIVE", "PRO")
     assert plan(ann) == ("FREE", "ACTIVE", "FREE")
-    failed = {"customer": "cus_1", "parent": {"subscription_details": {"subscription": "sub_1"}}}
-    post(
-        server,
-        {"id": "evt_f", "type": "invoice.payment_failed", "created": T0, "data": {"object": failed}},
-    )
+    post(server, invoice("payment_failed"))
     told = [row["type"] for row in ann.get("/v1/notifications").json()["data"]]
     assert sorted(told) == ["PAYMENT_FAILED", "SUBSCRIPTION_UPDATED"]
     audit = ann.get(f"/v1/teams/{team}/audit").json()["data"]
     assert audit[0]["actor"] == "stripe"
     assert audit[0]["details"] == {"before": ["FREE", "ACTIVE"], "after": ["PRO", "ACTIVE"]}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["failed", "created", "checkout"])))
+def test_a_failed_payment_is_told_once_whenever_its_owner_is_known(
+    server: Service, ann: httpx.Client, order: tuple[str, ...]
+) -> None:
+    events = {
+        "failed": invoice("payment_failed"),
+        "created": subscription("created", T0),
+        "checkout": checkout(me(ann)),
+    }
+    for name in (*order, *order):
+        assert post(server, events[name]).status_code == 204
+    post(server, subscription("updated", T0 + 1))
+    told = [row["type"] for row in ann.get("/v1/notifications").json()["data"]]
+    assert sorted(told) == ["PAYMENT_FAILED", "SUBSCRIPTION_UPDATED"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["payment_failed", "paid", "checkout"])))
+def test_a_payment_made_before_the_owner_could_hear_of_its_failure_is_not_told(
+    server: Service, ann: httpx.Client, order: tuple[str, ...]
+) -> None:
+    for name in order:
+        post(server, checkout(me(ann)) if name == "checkout" else invoice(name, T0 + (name == "paid")))
+    told = [row["type"] for row in ann.get("/v1/notifications").json()["data"]]
+    assert told == (["PAYMENT_FAILED"] if order[-1] == "paid" else [])
+
+
+def test_a_payment_that_fails_after_another_was_made_is_told(server: Service, ann: httpx.Client) -> None:
+    post(server, invoice("payment_failed", T0 + 1))
+    post(server, invoice("paid", T0))
+    post(server, checkout(me(ann)))
+    assert [row["type"] for row in ann.get("/v1/notifications").json()["data"]] == ["PAYMENT_FAILED"]
 
 
 def test_the_end_of_a_replaced_subscription_ends_nothing(server: Service, ann: httpx.Client) -> None:
