@@ -21,6 +21,10 @@ from tests.running import Service, run_service
 SECRET = "whsec_ours"
 T0 = int(time.time()) - 1000
 END = int(time.time()) + 30 * 86400
+SOMEBODY_WAITS = """
+SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+               WHERE NOT granted AND datname = current_database())
+"""
 
 
 @pytest.fixture
@@ -276,7 +280,7 @@ async def _meet(server: Service, user_id: str) -> None:
     async with as_system(server.runtime.pool) as first:
         await take_event(first, created, prices)
         second = asyncio.create_task(come_second())
-        while not await first.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+        while not await first.fetchval(SOMEBODY_WAITS):
             assert not second.done()
     await second
 
