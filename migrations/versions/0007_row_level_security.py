@@ -174,7 +174,6 @@ INSERT INTO policy VALUES
     ('webhook_delivery',  'SELECT', 'webhook_id IN (SELECT w."id" FROM "Webhook" w)'),
     ('team_invitation',   'SELECT', 'team_id = $teams(ADMIN)$ OR lower(email) = (SELECT docsearch_email())'),
     ('team_invitation',   'INSERT', 'team_id = $teams(ADMIN)$ AND invited_by = $me$'),
-    ('team_invitation',   'UPDATE', 'team_id = $teams(ADMIN)$'),
     ('team_invitation',   'DELETE', 'team_id = $teams(ADMIN)$'),
     ('audit_log',         'SELECT', 'actor_id = $me$ OR team_id = $teams(OWNER)$'),
     ('plan',              'SELECT', 'true'),
@@ -292,7 +291,8 @@ BEGIN
                                   '"isActive", "description", "failingSince", "pausedAt", "pauseReason", "updatedAt"), '
                                   'DELETE'),
             ('webhook_delivery',  'SELECT'),
-            ('team_invitation',   'SELECT, INSERT, UPDATE, DELETE'),
+            -- It waits as long as every other, and is renewed by the service.
+            ('team_invitation',   'SELECT, INSERT (team_id, email, role, invited_by), DELETE'),
             ('audit_log',         'SELECT'),
             ('plan',              'SELECT')
         ) AS granted (tbl, privileges) LOOP

@@ -239,6 +239,15 @@ CHANGES = {
     """INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'a@b.c', 'ADMIN', '{me}')""": (
         "! ! ! 1 1"
     ),
+    """INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'a@b.c', 'ADMIN', 'owner')""": (
+        "! ! ! ! 1"
+    ),
+    "INSERT INTO team_invitation (team_id, email, role, invited_by, expires_at) "
+    "VALUES ('team', 'a@b.c', 'ADMIN', '{me}', 'infinity')": "! ! ! ! !",
+    "UPDATE team_invitation SET invited_by = '{me}' ": "! ! ! ! !",
+    "UPDATE team_invitation SET expires_at = 'infinity' ": "! ! ! ! !",
+    "UPDATE team_invitation SET email = '{me}@example.com' ": "! ! ! ! !",
+    "UPDATE team_invitation SET role = 'ADMIN' ": "! ! ! ! !",
     "DELETE FROM team_invitation": "0 0 0 1 1",
     "DELETE FROM audit_log": "! ! ! ! !",
     "UPDATE plan SET storage_limit_bytes = NULL": "! ! ! ! !",
