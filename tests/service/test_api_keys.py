@@ -1,5 +1,6 @@
 """Keys made by keys: shown once, never more than their maker, and written to seldom."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from tests.running import Service
@@ -38,6 +39,18 @@ def test_a_key_gives_no_more_than_it_has_and_no_longer(server: Service) -> None:
             "/v1/api-keys", json={"name": "n", "scopes": ["search"], "expires_in_days": 900}
         ).json()["api_key"]
     assert child["expires_at"] == longer["expires_at"] == made["api_key"]["expires_at"]
+
+
+def test_keys_made_at_once_stay_within_the_limit(server: Service) -> None:
+    with server.client(server.new_user("ann@example.com")) as client:
+
+        def make(number: int) -> int:
+            return client.post("/v1/api-keys", json={"name": f"{number}", "scopes": ["search"]}).status_code
+
+        assert {make(number) for number in range(97)} == {201}  # and the one that asks
+        with ThreadPoolExecutor(8) as threads:
+            made = list(threads.map(make, range(8)))
+    assert sorted(made) == [201] * 2 + [409] * 6
 
 
 def test_bad_scopes_and_names_are_explained(server: Service) -> None:
