@@ -95,6 +95,7 @@ CREATE TABLE webhook_delivery (
 );
 CREATE INDEX webhook_delivery_webhook_created_idx ON webhook_delivery (webhook_id, created_at DESC, id DESC);
 CREATE INDEX webhook_delivery_created_idx ON webhook_delivery (created_at);
+CREATE INDEX webhook_delivery_pending_idx ON webhook_delivery (next_attempt_at) WHERE status = 'pending';
 
 -- Who did what to which resource. Rows are only ever added.
 CREATE TABLE audit_log (
