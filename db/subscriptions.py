@@ -80,26 +80,29 @@ async def change_subscription(
     return tag == "UPDATE 1"
 
 
-async def note_payment(conn: Conn, subscription_id: str, *, failed: bool, at: datetime) -> None:
-    """Write down a payment; one that failed before another was made, or in the same second, is made good."""
+async def note_payment(conn: Conn, subscription_id: str, invoice_id: str, *, failed: bool) -> None:
+    """Write down that an invoice was paid, or could not be and is to be told of; what is paid is told of no more.
+
+    The two may come in either order: a failure of the invoice that was paid last is late.
+    """
     await conn.execute(
         """
         UPDATE stripe_subscription SET
-            paid_at = CASE WHEN $2 THEN paid_at ELSE GREATEST(paid_at, $3) END,
-            failed_at = CASE WHEN $2 THEN CASE WHEN paid_at >= $3 THEN failed_at ELSE GREATEST(failed_at, $3) END
-                             WHEN failed_at > $3 THEN failed_at END
+            untold_failures = array_remove(untold_failures, $2)
+                || CASE WHEN $3 AND paid_invoice IS DISTINCT FROM $2 THEN ARRAY[$2] ELSE '{}' END,
+            paid_invoice = CASE WHEN $3 THEN paid_invoice ELSE $2 END
         WHERE id = $1
         """,
         subscription_id,
+        invoice_id,
         failed,
-        at,
     )
 
 
-async def take_failure(conn: Conn, subscription_id: str) -> bool:
-    """Return whether a payment has failed that nobody has been told of yet; the next to ask finds none."""
+async def take_failures(conn: Conn, subscription_id: str) -> bool:
+    """Return whether payments have failed that nobody has been told of yet; the next to ask finds none."""
     tag: str = await conn.execute(
-        "UPDATE stripe_subscription SET failed_at = NULL WHERE id = $1 AND failed_at IS NOT NULL",
+        "UPDATE stripe_subscription SET untold_failures = '{}' WHERE id = $1 AND untold_failures <> '{}'",
         subscription_id,
     )
     return tag == "UPDATE 1"

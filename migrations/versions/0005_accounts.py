@@ -148,8 +148,8 @@ CREATE TABLE stripe_subscription (
     ends_at      timestamp(3),
     has_ended    boolean NOT NULL DEFAULT false,
     updated_at   timestamptz,                             -- when the newest event happened, in Stripe's time
-    failed_at    timestamptz,                             -- of a payment, in Stripe's time: its owner has yet to hear of it
-    paid_at      timestamptz,                             -- the newest payment that was made
+    untold_failures  text[] NOT NULL DEFAULT '{}',        -- invoices that could not be paid: nobody has been told yet
+    paid_invoice     text,                                -- the last one: a failure of it that comes now is late
     CONSTRAINT stripe_subscription_one_owner CHECK (user_id IS NULL OR team_id IS NULL)
 );
 CREATE INDEX stripe_subscription_user_idx ON stripe_subscription (user_id);

@@ -51,7 +51,9 @@ async def take_event(conn: Conn, event: StripeEvent, prices: Mapping[str, str]) 
         case SubscriptionLinked():
             await _settle(conn, change, owned, change.reference)
         case PaymentMade():
-            await subscriptions.note_payment(conn, change.subscription_id, failed=change.failed, at=change.at)
+            await subscriptions.note_payment(
+                conn, change.subscription_id, change.invoice_id, failed=change.failed
+            )
             await _settle(conn, change, owned, Reference())
         case _:
             assert_never(change)
@@ -102,7 +104,7 @@ async def _settle(
         await _move(conn, before)
     await _move(conn, owner)
     # It may have failed before anybody knew whose it was.
-    if await subscriptions.take_failure(conn, change.subscription_id):
+    if await subscriptions.take_failures(conn, change.subscription_id):
         await _tell(
             conn, owner, "PAYMENT_FAILED", "A payment has failed",
             f"The payment for {owner.name} could not be made. The plan stays for a week.",

@@ -74,10 +74,14 @@ def checkout(reference: str, at: int = T0) -> dict[str, Any]:
     }
 
 
-def invoice(kind: str, at: int = T0) -> dict[str, Any]:
-    found = {"customer": "cus_1", "parent": {"subscription_details": {"subscription": "sub_1"}}}
+def invoice(kind: str, at: int = T0, invoice_id: str = "in_1") -> dict[str, Any]:
+    found = {
+        "id": invoice_id,
+        "customer": "cus_1",
+        "parent": {"subscription_details": {"subscription": "sub_1"}},
+    }
     return {
-        "id": f"evt_{kind}_{at}",
+        "id": f"evt_{kind}_{invoice_id}_{at}",
         "type": f"invoice.{kind}",
         "created": at,
         "data": {"object": found},
@@ -180,9 +184,14 @@ def test_a_payment_made_before_the_owner_could_hear_of_its_failure_is_not_told(
     assert told == (["PAYMENT_FAILED"] if order[-1] == "paid" else [])
 
 
-def test_a_payment_that_fails_after_another_was_made_is_told(server: Service, ann: httpx.Client) -> None:
-    post(server, invoice("payment_failed", T0 + 1))
-    post(server, invoice("paid", T0))
+@pytest.mark.parametrize("order", [("payment_failed", "paid"), ("paid", "payment_failed")])
+@pytest.mark.parametrize("later", ["payment_failed", "paid"])
+def test_another_invoice_that_was_paid_does_not_hide_one_that_failed(
+    server: Service, ann: httpx.Client, order: tuple[str, ...], later: str
+) -> None:
+    post(server, invoice("payment_failed", T0 - 1, "in_payment_failed"))  # Stripe tries each several times
+    for kind in order:
+        post(server, invoice(kind, T0 + (kind == later), f"in_{kind}"))
     post(server, checkout(me(ann)))
     assert [row["type"] for row in ann.get("/v1/notifications").json()["data"]] == ["PAYMENT_FAILED"]
 
