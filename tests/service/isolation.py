@@ -42,6 +42,23 @@ class Expect:
         return int(self.answers.split()[max(0, ROLES.index(role) - 1)])
 
 
+MCP_HEADERS = {
+    "MCP-Protocol-Version": "2026-07-28",
+    "Mcp-Method": "tools/call",
+    "Accept": "application/json, text/event-stream",
+}
+
+
+def mcp_call(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the message that calls a tool of the MCP server, without a handshake before it."""
+    about = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": tool, "arguments": arguments, "_meta": about}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
 TEAM = "{team_id}"
 EXPECTED: Mapping[str, Expect] = {
     "POST /v1/documents": Expect("404 403 202 202 202", {"title": "t", "content": "words", "team_id": TEAM}),
@@ -55,6 +72,12 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
+    # 200 for strangers too: that there is no such document is then the tool's answer.
+    "POST /mcp": Expect(
+        "200 200 200 200 200",
+        mcp_call("get_document", {"document_id": "{document_id}", "char_start": 0}),
+        headers=MCP_HEADERS | {"Mcp-Name": "get_document"},
+    ),
     "GET /v1/ai/models": Expect("200 200 200 200 200"),
     "GET /v1/ai/models/{model_id}": Expect("200 200 200 200 200"),
     # For administrators, which no role makes anybody: tests/service/ai_models.
