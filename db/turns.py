@@ -152,6 +152,7 @@ async def abandoned_turns(conn: Conn, *, unseen_for: timedelta, limit: int = 100
 async def prune_turns(conn: Conn, *, older_than: timedelta) -> int:
     """Delete turns that are over: their answers are messages by now."""
     tag: str = await conn.execute(
-        "DELETE FROM conversation_turn WHERE status <> 'running' AND created_at < now() - $1::interval", older_than
+        "DELETE FROM conversation_turn WHERE status <> 'running' AND created_at < now() - $1::interval",
+        older_than,
     )
     return int(tag.split()[1])

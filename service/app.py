@@ -20,12 +20,18 @@ from ingest.originals import Originals
 from service.accounts.events import check_clerk_secrets, receive_clerk_event
 from service.accounts.routes import accounts_router
 from service.ai_models.routes import ai_models_router
+from service.answering.asking import Answerer
+from service.answering.live import LiveAnswers
+from service.answers.routes import answer_question
 from service.api_keys.routes import api_keys_router
 from service.auth.access import ROUTES
 from service.auth.guard import provide_caller, require_caller, route_name
 from service.auth.rates import configured_limits
 from service.billing.routes import receive_stripe_event
 from service.console.routes import console_routes
+from service.conversations.asking import Chat
+from service.conversations.routes import conversations_router
+from service.conversations.turns import Turns
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
 from service.health.routes import health_routes
@@ -53,6 +59,8 @@ def create_app(runtime: Runtime) -> Litestar:
     chat_models = ChatModels(secret_box, runtime.settings)
     check_clerk_secrets(runtime.settings)
 
+    live_answers = LiveAnswers()
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         app.state.mcp = mcp = McpEndpoint(app)
@@ -60,6 +68,7 @@ def create_app(runtime: Runtime) -> Litestar:
             try:
                 yield
             finally:
+                await live_answers.aclose()
                 await usage_recorder.drain()
                 await chat_models.aclose()
 
@@ -69,6 +78,25 @@ def create_app(runtime: Runtime) -> Litestar:
 
     usage_recorder = UsageRecorder(write_usage)
     query_meter = QueryMeter(runtime.embedder, runtime.settings.embedding_price_per_million)
+
+    answerer = Answerer(
+        runtime.pool,
+        runtime.embedder,
+        chat_models,
+        usage_recorder,
+        query_meter,
+        runtime.settings.answer_min_score,
+    )
+    chat = Chat(runtime.pool, answerer, Turns(runtime.pool, answerer, live_answers))
+
+    async def provide_answerer() -> Answerer:
+        return answerer
+
+    async def provide_live_answers() -> LiveAnswers:
+        return live_answers
+
+    async def provide_chat() -> Chat:
+        return chat
 
     async def provide_pool() -> Pool:
         return runtime.pool
@@ -115,6 +143,8 @@ def create_app(runtime: Runtime) -> Litestar:
         route_handlers=[
             documents_router,
             *search_routes,
+            answer_question,
+            conversations_router,
             ai_models_router,
             accounts_router,
             receive_clerk_event,
@@ -139,6 +169,9 @@ def create_app(runtime: Runtime) -> Litestar:
             "event_feed": Provide(provide_events),
             "secret_box": Provide(provide_secret_box),
             "chat_models": Provide(provide_chat_models),
+            "answerer": Provide(provide_answerer),
+            "live_answers": Provide(provide_live_answers),
+            "chat": Provide(provide_chat),
             "usage_recorder": Provide(provide_usage_recorder),
             "query_meter": Provide(provide_query_meter),
         },
@@ -188,6 +221,8 @@ def _openapi() -> OpenAPIConfig:
         tags=[
             Tag("documents"),
             Tag("search"),
+            Tag("answers"),
+            Tag("conversations"),
             Tag("AI models"),
             Tag("account"),
             Tag("API keys"),

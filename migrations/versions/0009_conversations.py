@@ -15,7 +15,6 @@ UPGRADE = """
 ALTER TABLE "AIConversation"
     ADD COLUMN IF NOT EXISTS "settings" jsonb,               -- where to look and how to answer; null: as usual
     ADD COLUMN IF NOT EXISTS "summary" jsonb;                -- of its beginning: {"text", "covers"}
-CREATE INDEX "AIConversation_userId_updatedAt_idx" ON "AIConversation"("userId", "updatedAt" DESC, "id" DESC);
 
 -- A conversation needs a model, and the built-in one has no provider: a row so that the key holds.
 INSERT INTO "AIModel" ("id", "name", "provider", "modelId", "config", "isActive")
@@ -74,7 +73,6 @@ DROP TABLE conversation_turn;
 -- Conversations that were held with it keep it: nothing of anybody's is lost.
 DELETE FROM "AIModel" WHERE "id" = 'extractive'
     AND NOT EXISTS (SELECT FROM "AIConversation" WHERE "modelId" = 'extractive');
-DROP INDEX "AIConversation_userId_updatedAt_idx";
 ALTER TABLE "AIConversation" DROP COLUMN "settings", DROP COLUMN "summary";
 """
 

@@ -4,26 +4,25 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
-from db.pool import Conn, Pool
 from db import ai_models
+from db.pool import Conn, Pool
 from db.usage import UsageEntry, insert_usage
 from ingest.boundaries import split_sentences
 from search.answer.evidence import MIN_SCORE
 from search.answer.history import Summary
 from search.answer.model import ChatMessage, Sampling
-from search.answer.pipeline import AnswerRequest, Answered, Event, Retrieved, Tools, answer
+from search.answer.pipeline import Answered, AnswerRequest, Event, Tools, answer
 from search.query import Mode, SearchRequest
 from service.answering.metered import MeteredModel, ModelUsage
 from service.answering.models import Chosen, choose_model
-from service.answering.schemas import EXTRACTIVE, AnswerSettings, Usage
+from service.answering.schemas import AnswerSettings, Usage
 from service.auth.caller import Caller
-from service.errors import Problem
 from service.metering import UsageRecorder
 from service.providers import EmbeddingProvider
 from service.providers.chat import ChatModels
 from service.query_meter import QueryMeter
+from service.searching import open_collections
 
 
 @dataclass(slots=True)
@@ -33,6 +32,7 @@ class Asking:
     caller: Caller
     team_id: str | None
     chosen: Chosen
+    spaces: tuple[str, ...]
     usage: ModelUsage = field(default_factory=ModelUsage)
 
     @property
@@ -88,9 +88,9 @@ class Answerer:
 
     async def begin(self, caller: Caller, settings: AnswerSettings, wanted_model: str | None) -> Asking:
         """Check whom and what is asked. Raises Problem, and ModelFailed where the model's configuration is wrong."""
-        spaces_of(caller, settings)
+        spaces = await spaces_of(self.pool, caller, settings)
         chosen = await choose_model(self.pool, self.chat_models, wanted_model)
-        return Asking(caller, settings.team_id, chosen)
+        return Asking(caller, settings.team_id, chosen, spaces)
 
     async def answer(
         self,
@@ -117,7 +117,7 @@ class Answerer:
             on_embedded=record,
         )
         request = to_request(settings, question, history, summary, self.min_evidence)
-        async with aclosing(answer(tools, spaces_of(asking.caller, settings), request)) as events:
+        async with aclosing(answer(tools, asking.spaces, request)) as events:
             async for event in events:
                 if isinstance(event, Answered):
                     await asyncio.gather(*searches)
@@ -139,6 +139,7 @@ def to_request(
             mode=Mode(settings.mode),
             filters=settings.filters,
             document_ids=None if settings.document_ids is None else tuple(settings.document_ids),
+            collection_ids=None if settings.collection_ids is None else tuple(settings.collection_ids),
         ),
         history=history,
         summary=summary,
@@ -151,9 +152,17 @@ def to_request(
     )
 
 
-def spaces_of(caller: Caller, settings: AnswerSettings) -> tuple[str, ...]:
-    """Return all that the caller may see, or the one team they name. Raises 404 for a team that is not theirs."""
-    if settings.team_id is None:
-        return caller.spaces
-    caller.require("search", settings.team_id)
-    return (settings.team_id,)
+async def spaces_of(pool: Pool, caller: Caller, settings: AnswerSettings) -> tuple[str, ...]:
+    """Return all that the caller may see, or the team or the collections they name of it.
+
+    Raises 404 for a team or a collection that is not theirs, 422 for one that has expired.
+    """
+    spaces = caller.spaces
+    if settings.team_id is not None:
+        caller.require("search", settings.team_id)
+        spaces = (settings.team_id,)
+    if settings.collection_ids is not None:
+        opened = await open_collections(pool, caller, settings.collection_ids)
+        held = {collection.space_id for collection in opened}
+        spaces = tuple(space for space in spaces if space in held)
+    return spaces

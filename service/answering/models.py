@@ -30,8 +30,8 @@ class Chosen:
 async def choose_model(pool: Pool, chat_models: ChatModels, wanted: str | None) -> Chosen:
     """Return the model of an id or of a provider's name for it; the extractive one where none is wanted.
 
-    Raises Problem 404 for one that is not there, 422 for one that is switched off, and ModelFailed where its configuration
-    does not let it be asked.
+    Raises Problem 404 for one that is not there, 422 for one that is switched off, and ModelFailed where its
+    configuration does not let it be asked.
     """
     async with pool.acquire() as conn:
         row = await ai_models.find_by_any_name(conn, wanted or EXTRACTIVE)
@@ -41,7 +41,9 @@ async def choose_model(pool: Pool, chat_models: ChatModels, wanted: str | None) 
             f"There is no model {wanted!r}: GET /v1/ai/models lists those there are.",
         )
     if not row.is_active:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The model {row.name} is switched off: choose another.")
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"The model {row.name} is switched off: choose another."
+        )
     return await open_chosen(chat_models, row)
 
 

@@ -7,7 +7,8 @@ import msgspec
 from db.filters import Filter
 from search.answer.extractive import NAME as EXTRACTIVE
 from search.answer.passages import Passage as FoundPassage
-from search.answer.pipeline import CONTEXT_TOKENS, Citation as FoundCitation
+from search.answer.pipeline import CONTEXT_TOKENS
+from search.answer.pipeline import Citation as FoundCitation
 from search.query import MAX_QUERY_CHARS
 
 MAX_QUESTION_CHARS = MAX_QUERY_CHARS
@@ -21,6 +22,7 @@ class AnswerSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 
     team_id: str | None = None
     document_ids: Annotated[list[str], msgspec.Meta(max_length=1000)] | None = None
+    collection_ids: Annotated[list[str], msgspec.Meta(max_length=100)] | None = None
     filters: Filter | None = None
     mode: Literal["hybrid", "semantic", "lexical"] = "hybrid"
     top_k: Annotated[int, msgspec.Meta(ge=1, le=50)] = 8
@@ -122,4 +124,15 @@ class Failure(msgspec.Struct, kw_only=True, frozen=True):
     retryable: bool
 
 
-__all__ = ["EXTRACTIVE", "AnswerSettings", "Citation", "Delta", "Failure", "Passage", "Question", "Quote", "Retrieval", "Usage"]
+__all__ = [
+    "EXTRACTIVE",
+    "AnswerSettings",
+    "Citation",
+    "Delta",
+    "Failure",
+    "Passage",
+    "Question",
+    "Quote",
+    "Retrieval",
+    "Usage",
+]

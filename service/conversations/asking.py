@@ -1,13 +1,8 @@
 """From a question to its turn: the question is written down first, then the answer begins."""
 
-import asyncio
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
-
-from litestar import Request
-from litestar.datastructures import State
-from litestar.response import ServerSentEvent
 
 from db import conversations, turns
 from db.conversations import ConversationRow, Owners
@@ -15,6 +10,7 @@ from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from search.answer.history import Summary
 from service.answering.asking import Answerer, Asking
+from service.answering.live import LiveAnswer
 from service.auth.caller import Caller
 from service.conversations.messages import (
     StoredMessage,
@@ -25,9 +21,8 @@ from service.conversations.messages import (
     read_stored,
     to_stored,
 )
-from service.conversations.schemas import Done, NewMessage, Regeneration, read_settings
-from service.conversations.streaming import stream_turn
-from service.conversations.turns import Task, Turn, Turns
+from service.conversations.schemas import NewMessage, Regeneration, read_settings
+from service.conversations.turns import Turn, Turns
 from service.errors import Problem, not_found
 
 MAX_MESSAGES = 2_000
@@ -58,11 +53,13 @@ async def find_writable(pool: Pool, caller: Caller, conversation_id: str) -> Con
     return row
 
 
-async def ask(chat: Chat, caller: Caller, row: ConversationRow, data: NewMessage) -> Turn:
+async def ask(chat: Chat, caller: Caller, row: ConversationRow, data: NewMessage) -> LiveAnswer:
     """Write a question down and begin its answer."""
     if row.message_count >= MAX_MESSAGES:
         raise Problem(
-            HTTPStatus.CONFLICT, f"This conversation has {MAX_MESSAGES:,} messages: begin a new one.", limit=MAX_MESSAGES
+            HTTPStatus.CONFLICT,
+            f"This conversation has {MAX_MESSAGES:,} messages: begin a new one.",
+            limit=MAX_MESSAGES,
         )
     asking = await _begin(chat, caller, row, data.model)
     question_id, turn_id = uuid.uuid4(), uuid.uuid4()
@@ -80,7 +77,7 @@ async def ask(chat: Chat, caller: Caller, row: ConversationRow, data: NewMessage
 
 async def ask_again(
     chat: Chat, caller: Caller, row: ConversationRow, message_id: str, data: Regeneration
-) -> Turn:
+) -> LiveAnswer:
     """Answer a question once more; the new answer takes the old one's place, which is kept beside it."""
     async with as_caller(chat.pool, caller.subject) as conn:
         messages = read_stored(
@@ -97,36 +94,18 @@ async def ask_again(
     return _start(chat, asking, row, turn_id, messages, question, data)
 
 
-async def reply(
-    request: "Request[Caller, object, State]", turn: Turn, *, stream: bool
-) -> ServerSentEvent | Done:
-    """Return the answer as it comes, or once it is over; a client that goes away ends it in both cases."""
-    if stream or "text/event-stream" in request.headers.get("accept", ""):
-        return ServerSentEvent(
-            stream_turn(turn), headers={"X-Message-Id": str(turn.task.id), "Cache-Control": "no-store"}
-        )
-    waiting = asyncio.ensure_future(turn.wait())
-    leaving = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            turn.end("interrupted")
-        return await waiting
-    finally:
-        leaving.cancel()
-
-
-async def _disconnected(request: "Request[Caller, object, State]") -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _begin(chat: Chat, caller: Caller, row: ConversationRow, model: str | None) -> Asking:
     return await chat.answerer.begin(caller, read_settings(row.settings), model or row.model_id)
 
 
 async def _insert_turn(
-    conn: Conn, asking: Asking, row: ConversationRow, turn_id: uuid.UUID, question_id: uuid.UUID, *, replaces: bool
+    conn: Conn,
+    asking: Asking,
+    row: ConversationRow,
+    turn_id: uuid.UUID,
+    question_id: uuid.UUID,
+    *,
+    replaces: bool,
 ) -> None:
     async with as_service(conn):
         await turns.insert_turn(
@@ -150,10 +129,10 @@ def _start(
     messages: list[StoredMessage],
     question: StoredMessage,
     data: NewMessage | Regeneration,
-) -> Turn:
+) -> LiveAnswer:
     place = next(place for place, message in enumerate(messages) if message.id == question.id)
     summary = row.summary or {}
-    task = Task(
+    turn = Turn(
         id=turn_id,
         conversation_id=row.id,
         question_id=uuid.UUID(question.id),
@@ -164,4 +143,4 @@ def _start(
         replaces=isinstance(data, Regeneration),
         resumable=data.resumable,
     )
-    return chat.turns.start(asking, task)
+    return chat.turns.start(asking, turn)

@@ -128,7 +128,10 @@ def with_answer(messages: Sequence[Any], answer: StoredMessage, *, replaces: boo
         for place, raw in enumerate(messages):
             if isinstance(raw, dict) and raw.get("replyTo") == answer.reply_to:
                 old = msgspec.convert(raw, StoredMessage)
-                kept = [*old.alternatives, Alternative(id=old.id, content=old.content, timestamp=old.timestamp)]
+                kept = [
+                    *old.alternatives,
+                    Alternative(id=old.id, content=old.content, timestamp=old.timestamp),
+                ]
                 stored = to_stored(msgspec.structs.replace(answer, alternatives=kept))
                 return [*messages[:place], stored, *messages[place + 1 :]]
     return [*messages, to_stored(answer)]

@@ -1,5 +1,6 @@
 """/v1/conversations: hold them, read them, find them again, and answer in them."""
 
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -14,10 +15,12 @@ from db.conversations import Cursor
 from db.pool import Pool
 from db.tenancy import as_caller, as_service
 from search.answer.extractive import NAME as EXTRACTIVE
-from service.answering.models import choose_model
 from service.answering.asking import spaces_of
+from service.answering.live import LiveAnswer
+from service.answering.models import choose_model
+from service.answering.replies import as_messages, wait_for, wants_stream
 from service.auth.caller import Caller
-from service.conversations.asking import Chat, ask, ask_again, find_writable, owners_of, reply
+from service.conversations.asking import Chat, ask, ask_again, find_writable, owners_of
 from service.conversations.export import to_markdown
 from service.conversations.messages import Message, read_stored
 from service.conversations.schemas import (
@@ -29,7 +32,7 @@ from service.conversations.schemas import (
     NewMessage,
     Regeneration,
 )
-from service.conversations.streaming import stream_saved, stream_turn
+from service.conversations.streaming import stream_saved
 from service.cursors import decode_cursor, encode_cursor
 from service.errors import not_found
 from service.openapi import problems
@@ -37,7 +40,9 @@ from service.schemas import Page
 from service.text import one_line
 
 ConversationId = Annotated[str, PathParameter(description="The conversation's id.", max_length=100)]
-MessageId = Annotated[str, PathParameter(description="The answer's id; to regenerate, or the question's.", max_length=100)]
+MessageId = Annotated[
+    str, PathParameter(description="The answer's id; to regenerate, or the question's.", max_length=100)
+]
 Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many to return.")]
 After = Annotated[str | None, QueryParameter(max_length=500, description="next_cursor of the page before.")]
 
@@ -51,7 +56,7 @@ async def create_conversation(
     """Begin a conversation, of yours or of a team; its settings say where its answers are looked for."""
     if data.team_id is not None:
         caller.require("conversations:write", data.team_id)
-    spaces_of(caller, data.settings)
+    await spaces_of(chat.pool, caller, data.settings)
     chosen = await choose_model(chat.pool, chat.answerer.chat_models, data.model or EXTRACTIVE)
     async with as_caller(chat.pool, caller.subject) as conn:
         row = await conversations.insert_conversation(
@@ -71,17 +76,18 @@ async def list_conversations(
     pool: NamedDependency[Pool],
     limit: Limit = 50,
     after: After = None,
-    query: Annotated[
-        str | None, QueryParameter(min_length=1, max_length=200, description="Only those that say this somewhere.")
+    containing: Annotated[
+        str | None,
+        QueryParameter(min_length=1, max_length=200, description="Only those that say this somewhere."),
     ] = None,
 ) -> Page[Conversation]:
     """Return your conversations and your teams', the last changed first."""
     cursor = decode_cursor(after, Cursor)
-    if query is not None and "\x00" in query:
+    if containing is not None and "\x00" in containing:
         return Page(data=[], has_more=False, next_cursor=None)
     async with as_caller(pool, caller.subject) as conn:
         rows = await conversations.list_conversations(
-            conn, owners_of(caller), limit=limit + 1, after=cursor, query=query
+            conn, owners_of(caller), limit=limit + 1, after=cursor, query=containing
         )
     shown, more = rows[:limit], len(rows) > limit
     return Page(
@@ -133,7 +139,7 @@ async def update_conversation(
     if data.model is not msgspec.UNSET:
         model_id = (await choose_model(chat.pool, chat.answerer.chat_models, data.model)).id
     if data.settings is not msgspec.UNSET:
-        spaces_of(caller, data.settings)
+        await spaces_of(chat.pool, caller, data.settings)
     async with as_caller(chat.pool, caller.subject) as conn:
         row = await conversations.update_conversation(
             conn,
@@ -174,10 +180,10 @@ async def send_message(
     chat: NamedDependency[Chat],
     conversation_id: ConversationId,
     data: JSONBody[NewMessage],
-) -> Done | ServerSentEvent:
+) -> Response[Done] | ServerSentEvent:
     """Answer a question from the documents, as JSON at the end or as server-sent events while it is written."""
     row = await find_writable(chat.pool, caller, conversation_id)
-    return await reply(request, await ask(chat, caller, row, data), stream=data.stream)
+    return await _reply(request, await ask(chat, caller, row, data), stream=data.stream)
 
 
 @post(
@@ -193,10 +199,10 @@ async def regenerate_message(
     conversation_id: ConversationId,
     message_id: MessageId,
     data: JSONBody[Regeneration],
-) -> Done | ServerSentEvent:
+) -> Response[Done] | ServerSentEvent:
     """Answer a question again; the new answer takes the place of the old one, which is kept among its alternatives."""
     row = await find_writable(chat.pool, caller, conversation_id)
-    return await reply(request, await ask_again(chat, caller, row, message_id, data), stream=data.stream)
+    return await _reply(request, await ask_again(chat, caller, row, message_id, data), stream=data.stream)
 
 
 @post(
@@ -219,9 +225,9 @@ async def stop_message(
             raise not_found("message")
         async with as_service(conn):
             await turns.request_stop(conn, turn_id)
-    turn = chat.turns.find(turn_id)
-    if turn is not None:
-        turn.end("stopped")
+    answer = chat.turns.find(turn_id)
+    if answer is not None:
+        answer.end("stopped")
 
 
 @get(
@@ -237,7 +243,9 @@ async def follow_message(
     message_id: MessageId,
     last_event_id: Annotated[
         str | None,
-        HeaderParameter(name="Last-Event-ID", max_length=20, description="The id of the last event that came."),
+        HeaderParameter(
+            name="Last-Event-ID", max_length=20, description="The id of the last event that came."
+        ),
     ] = None,
 ) -> ServerSentEvent:
     """Take up an answer where a reader was cut off, for a day after it was given."""
@@ -248,9 +256,18 @@ async def follow_message(
     if row is None:
         raise not_found("message")
     after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
-    turn = chat.turns.find(turn_id)
-    events = stream_turn(turn, after) if turn is not None else stream_saved(chat.pool, caller, owners, row, after)
-    return ServerSentEvent(events)
+    answer = chat.turns.find(turn_id)
+    if answer is not None:
+        return ServerSentEvent(as_messages(answer, after))
+    return ServerSentEvent(stream_saved(chat.pool, caller, owners, row, after))
+
+
+async def _reply(
+    request: Request[Any, Any, Any], answer: LiveAnswer, *, stream: bool
+) -> Response[Done] | ServerSentEvent:
+    if wants_stream(request, stream):
+        return ServerSentEvent(as_messages(answer))
+    return Response(await wait_for(request, answer, Done), status_code=HTTPStatus.OK)
 
 
 async def _read(pool: Pool, caller: Caller, conversation_id: str) -> ConversationDetail:

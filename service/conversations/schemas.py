@@ -83,7 +83,7 @@ def read_settings(stored: dict[str, Any] | None) -> AnswerSettings:
 
 
 class NewMessage(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A question. stream: the answer as server-sent events. resumable: go on writing for a while when the reader is cut off."""
+    """A question. stream: as server-sent events. resumable: write on for a while when the reader is cut off."""
 
     content: Question
     model: ModelId | None = None

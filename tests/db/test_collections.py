@@ -132,7 +132,7 @@ async def test_a_team_takes_its_collections_along_and_leaves_the_documents(conn:
 
 async def waits_for_a_lock(conn: Conn) -> None:
     while not await conn.fetchval(  # noqa: ASYNC110 - it is another process that is waited for
-        "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     ):
         await asyncio.sleep(0.01)
 

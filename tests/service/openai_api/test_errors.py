@@ -1,10 +1,12 @@
 """Errors reach the official client as its typed exceptions, after as many attempts as make sense."""
 
+from pathlib import Path
+
 import openai
 import pytest
 from openai import OpenAI
 
-from tests.running import Service
+from tests.running import Service, run_service
 from tests.service.openai_api.conftest import Connect
 
 
@@ -97,3 +99,15 @@ async def _fill_storage(server: Service) -> None:
             """UPDATE "User" SET "storageUsed" = 100 * 1024 ^ 2 WHERE "email" = $1""",
             "test_a_plan_without_room_is_said_once@example.com",
         )
+
+
+def test_too_many_requests_say_when_to_come_back(database_url: str, tmp_path: Path, connect: Connect) -> None:
+    with run_service(
+        database_url, tmp_path / "home", worker=False, rate_limit_requests_per_hour=1
+    ) as service:
+        client = connect(service, max_retries=0)
+        client.files.list()
+        with pytest.raises(openai.RateLimitError) as refused:
+            client.files.list()
+    assert (refused.value.code, refused.value.type) == ("rate_limit_exceeded", "rate_limit_error")
+    assert int(refused.value.response.headers["retry-after"]) > 0

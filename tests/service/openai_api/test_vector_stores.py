@@ -1,7 +1,9 @@
 """Vector stores and their files with the official client."""
 
+import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -277,30 +279,47 @@ def test_a_file_of_a_team_is_for_stores_of_that_team(server: Service, client: Op
     assert (store.model_extra or {})["team_id"] == team
 
 
-def test_a_store_that_is_deleted_while_files_are_put_in_answers_not_found(client: OpenAI) -> None:
-    file_id = upload(client)
-    for _ in range(5):
-        store = client.vector_stores.create()
-        statuses: list[int] = []
+def test_a_store_waits_to_be_deleted_until_what_is_being_put_in_is_in(
+    server: Service, client: OpenAI
+) -> None:
+    file_id, store = upload(client), client.vector_stores.create()
+    # Somebody holds the file for a moment: putting it in waits, and the deletion waits for that.
+    conn, transaction = server.call(_hold_document(server, file_id.removeprefix("file-")))
+    with ThreadPoolExecutor() as threads:
+        putting_in = threads.submit(client.vector_stores.files.create, store.id, file_id=file_id)
+        server.call(_waiting(server, 1))
+        deleting = threads.submit(client.vector_stores.delete, store.id)
+        server.call(_waiting(server, 2))
+        server.call(_release(server, conn, transaction))
+        assert putting_in.result().id == file_id
+        assert deleting.result().deleted
+    with pytest.raises(openai.NotFoundError):
+        client.vector_stores.files.create(store.id, file_id=file_id)
 
-        def put_in(store_id: str = store.id, statuses: list[int] = statuses) -> None:
-            for _ in range(50):
-                try:
-                    client.vector_stores.files.create(store_id, file_id=file_id)
-                    statuses.append(200)
-                except openai.APIStatusError as exc:
-                    statuses.append(exc.status_code)
-                    return
 
-        threads = [threading.Thread(target=put_in) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        while len(statuses) < 4:
-            client.vector_stores.retrieve(store.id)
-        client.vector_stores.delete(store.id)
-        for thread in threads:
-            thread.join()
-        assert set(statuses) == {200, 404}
+async def _hold_document(server: Service, document_id: str) -> tuple[Any, Any]:
+    conn = await server.runtime.pool.acquire()
+    transaction = conn.transaction()
+    await transaction.start()
+    await conn.execute('SELECT FROM "Document" WHERE "id" = $1 FOR UPDATE', document_id)
+    return conn, transaction
+
+
+async def _waiting(server: Service, count: int) -> None:
+    """Return when so many wait for locks on rows."""
+    async with server.runtime.pool.acquire() as conn:
+        while (  # noqa: ASYNC110 - it is other connections that are waited for
+            await conn.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            < count
+        ):
+            await asyncio.sleep(0.01)
+
+
+async def _release(server: Service, conn: Any, transaction: Any) -> None:
+    await transaction.rollback()
+    await server.runtime.pool.release(conn)
 
 
 def test_a_file_that_is_put_in_twice_at_once_is_in_once(client: OpenAI) -> None:
