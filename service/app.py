@@ -197,7 +197,7 @@ def served_routes(app: Litestar) -> set[str]:
     served = set()
     for route in app.routes:
         if not isinstance(route, HTTPRoute):
-            raise LookupError(
+            raise LookupError(  # noqa: TRY004
                 f"{route.path_format} is not a route with methods: the access table has no words for it"
             )
         served |= {route_name(method, route.path_format) for method in route.methods if method != "OPTIONS"}

@@ -70,12 +70,19 @@ class Citation(msgspec.Struct, kw_only=True, frozen=True):
     quote: Span | None = None
 
 
+class Failure(msgspec.Struct, kw_only=True, frozen=True):
+    """Why an answer was not written to its end."""
+
+    detail: str
+
+
 class AnswerReply(msgspec.Struct, kw_only=True, frozen=True):
     answer: str
     declined: bool = False
     model: str | None = None
     citations: list[Citation]
     usage: dict[str, Any] = {}
+    error: Failure | None = None
 
 
 class IngestionError(msgspec.Struct, kw_only=True, frozen=True):
@@ -133,7 +140,10 @@ class Api:
             if exc.status == HTTPStatus.NOT_FOUND and str(exc) == HTTPStatus.NOT_FOUND.phrase:
                 raise ToolFailed("This server does not write answers: use search_documents.") from exc
             raise
-        return _decode(reply, AnswerReply)
+        answer = _decode(reply, AnswerReply)
+        if answer.error is not None:
+            raise ToolFailed(answer.error.detail)
+        return answer
 
     async def document(self, document_id: str) -> Document:
         return _decode(await self._send("GET", _path(document_id)), Document)
