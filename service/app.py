@@ -32,6 +32,7 @@ from service.console.routes import console_routes
 from service.conversations.asking import Chat
 from service.conversations.routes import conversations_router
 from service.conversations.turns import Turns
+from service.dify.routes import dify_router
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
 from service.health.routes import health_routes
@@ -156,6 +157,7 @@ def create_app(runtime: Runtime) -> Litestar:
             receive_stripe_event,
             webhooks_router,
             speak_mcp,
+            dify_router,
             *health_routes,
             *console_routes,
         ],
@@ -231,6 +233,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("usage"),
             Tag("webhooks"),
             Tag("OpenAI-compatible"),
+            Tag("Dify"),
             Tag("health"),
         ],
         components=Components(

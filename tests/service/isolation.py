@@ -78,6 +78,9 @@ EXPECTED: Mapping[str, Expect] = {
         mcp_call("get_document", {"document_id": "{document_id}", "char_start": 0}),
         headers=MCP_HEADERS | {"Mcp-Name": "get_document"},
     ),
+    "POST /dify/retrieval": Expect(
+        "404 200 200 200 200", {"knowledge_id": "{vector_store_id}", "query": "hall"}
+    ),
     "GET /v1/ai/models": Expect("200 200 200 200 200"),
     "GET /v1/ai/models/{model_id}": Expect("200 200 200 200 200"),
     # For administrators, which no role makes anybody: tests/service/ai_models.
@@ -159,13 +162,13 @@ EXPECTED: Mapping[str, Expect] = {
 }
 """Routes that need credentials. A route of the OpenAPI document without a row here fails the tests."""
 
-OPENAI_PATHS = ("/v1/files", "/v1/vector_stores")
+OTHER_ERRORS = ("/v1/files", "/v1/vector_stores", "/dify")
 
 
 def error_type(route: str) -> str:
-    """Return what kind of content a route's errors are: OpenAI's clients read JSON of another shape."""
-    is_openai = route.split(" ", 1)[1].startswith(OPENAI_PATHS)
-    return "application/json" if is_openai else "application/problem+json"
+    """Return what kind of content a route's errors are: OpenAI's clients and Dify read JSON of other shapes."""
+    other = route.split(" ", 1)[1].startswith(OTHER_ERRORS)
+    return "application/json" if other else "application/problem+json"
 
 
 OPEN = {route for route, scope in ROUTES.items() if scope is None}
