@@ -62,6 +62,8 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
         INSERT INTO "WorkflowSchedule" ("workflowId", "cronExpression") VALUES ('w', '* * * * *');
         INSERT INTO "AIModel" ("id", "name", "provider", "modelId", "config") VALUES ('ai', 'n', 'OPENAI', 'x', '{}');
         INSERT INTO "AIConversation" ("id", "userId", "teamId", "modelId") VALUES ('c', 'owner', 'team', 'ai');
+        INSERT INTO conversation_turn (id, conversation_id, question_id, user_id, team_id, model_id)
+        VALUES (gen_random_uuid(), 'c', gen_random_uuid(), 'owner', 'team', 'ai');
         INSERT INTO "Webhook" ("id", "userId", "teamId", "url", "secret") VALUES ('h', 'owner', 'team', 'u', 's');
         INSERT INTO webhook_delivery (webhook_id, event_id, event_type, body) VALUES ('h', 'e', 't', '{}');
         INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'x@y.z', 'MEMBER', 'owner');
@@ -144,6 +146,7 @@ SEEN = {
     '"WorkflowSchedule"': "0 1 1 1 1",
     '"AIModel"': "1 1 1 1 1",
     '"AIConversation"': "0 1 1 1 1",
+    "conversation_turn": "0 1 1 1 1",
     '"Webhook"': "0 0 0 1 1",
     "webhook_delivery": "0 0 0 1 1",
     "team_invitation": "0 0 0 1 1",

@@ -39,6 +39,8 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
             "docs/teams.md",
             "docs/webhooks.md",
             "docs/models.md",
+            "docs/answers.md",
+            "docs/conversations.md",
             "docs/openai.md",
         )
         for line in shell_lines(ROOT / name)

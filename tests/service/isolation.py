@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 
+from db.ai_models import ensure_built_in
 from db.pool import Conn
 from service.auth.access import ROUTES, SCOPES
 from service.auth.keys import hash_key, mint_key
@@ -71,6 +72,19 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/documents/{document_id}/text": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
+    "POST /v1/answers": Expect("404 200 200 200 200", {"question": "hall", "settings": {"team_id": TEAM}}),
+    "POST /v1/conversations": Expect("404 403 201 201 201", {"team_id": TEAM}),
+    "GET /v1/conversations": Expect("200 200 200 200 200"),
+    "GET /v1/conversations/{conversation_id}": Expect("404 200 200 200 200"),
+    "GET /v1/conversations/{conversation_id}/export": Expect("404 200 200 200 200"),
+    "PATCH /v1/conversations/{conversation_id}": Expect("404 403 200 200 200", {"title": "changed"}),
+    "DELETE /v1/conversations/{conversation_id}": Expect("404 403 204 204 204"),
+    "POST /v1/conversations/{conversation_id}/messages": Expect("404 403 200 200 200", {"content": "hall"}),
+    "POST /v1/conversations/{conversation_id}/messages/{message_id}/regenerate": Expect(
+        "404 403 200 200 200", {}
+    ),
+    "POST /v1/conversations/{conversation_id}/messages/{message_id}/stop": Expect("404 403 202 202 202"),
+    "GET /v1/conversations/{conversation_id}/messages/{message_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
     # 200 for strangers too: that there is no such document is then the tool's answer.
     "POST /mcp": Expect(
@@ -378,6 +392,8 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         str(uuid4()),
         MODEL_MARK,
     )
+    message_id = str(uuid4())
+    conversation_id = await _conversation(conn, team_id, owner_id, message_id)
     store_id = await conn.fetchval(
         """
         INSERT INTO collection (id, user_id, team_id, name) VALUES ('vs_' || replace($1, '-', ''), $2, $3, $4)
@@ -405,6 +421,8 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
     return {
         "model_id": model_id,
         "document_id": document_id,
+        "conversation_id": conversation_id,
+        "message_id": message_id,
         "file_id": f"file-{document_id}",
         "vector_store_id": store_id,
         "batch_id": batch_id,
@@ -414,6 +432,39 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "webhook_id": webhook_id,
         "delivery_id": delivery_id,
     }
+
+
+async def _conversation(conn: Conn, team_id: str, owner_id: str, message_id: str) -> str:
+    """Return a conversation of the team's with one question and its answer, which has this id."""
+    question_id = str(uuid4())
+    await ensure_built_in(conn)
+    conversation_id: str = await conn.fetchval(
+        """
+        INSERT INTO "AIConversation" ("userId", "teamId", "modelId", "title", "messages")
+        VALUES ($1, $2, 'extractive', $3, ARRAY[
+            jsonb_build_object('id', $4::text, 'role', 'user', 'content', $3::text),
+            jsonb_build_object('id', $5::text, 'role', 'assistant', 'content', $3::text, 'replyTo', $4::text)])
+        RETURNING "id"
+        """,
+        owner_id,
+        team_id,
+        MARK,
+        question_id,
+        message_id,
+    )
+    await conn.execute(
+        """
+        INSERT INTO conversation_turn (id, conversation_id, question_id, user_id, team_id, model_id, status, text,
+                                       message)
+        SELECT $1::uuid, "id", $2::uuid, "userId", "teamId", "modelId", 'complete', $3, "messages"[2]
+        FROM "AIConversation" WHERE "id" = $4
+        """,
+        message_id,
+        question_id,
+        MARK,
+        conversation_id,
+    )
+    return conversation_id
 
 
 async def _insert_key(service: Service, user_id: str, scopes: list[str], state: str) -> str:
