@@ -5,20 +5,26 @@ A filter is about the value that a document's metadata has under a key.
 - Types count: ``eq 5`` does not match "5". gt, gte, lt and lte compare numbers with numbers and strings with
   strings (by code point); other pairs never match.
 - A list matches when one of its items does.
-- ``ne`` and ``nin`` are exactly the opposite of ``eq`` and ``in``. So a document without the key matches them,
-  and no other operator.
+- ``contains``, ``startswith`` and ``endswith`` are about strings, compared as they are; nothing in them is a pattern.
+- ``empty`` is about what is not there: no such key, null, "", or a list with nothing else in it.
+- ``ne`` and ``nin`` are exactly the opposite of ``eq`` and ``in``, and ``not`` of whatever stands in it. So a document
+  without the key matches them and ``empty``, and no other operator.
 """
 
 import json
-from typing import TypeAlias
+import re
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 200
+MAX_PART_CHARS = 1000
+"""Of a part of a string that is looked for: PostgreSQL compiles it like a regular expression."""
 
 Scalar: TypeAlias = str | int | float | bool | None
 Comparable: TypeAlias = str | int | float
+Part: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_PART_CHARS)]
 
 
 class FilterUnusable(ValueError):
@@ -71,6 +77,29 @@ class Nin(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     value: list[Scalar]
 
 
+class Contains(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    key: str
+    value: Part
+
+
+class StartsWith(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    key: str
+    value: Part
+
+
+class EndsWith(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    key: str
+    value: Part
+
+
+class Empty(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    key: str
+
+
+class Not(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    filter: "Filter"
+
+
 class And(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     filters: list["Filter"]
 
@@ -79,7 +108,13 @@ class Or(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     filters: list["Filter"]
 
 
-Filter: TypeAlias = Eq | Ne | Gt | Gte | Lt | Lte | In | Nin | And | Or
+Filter: TypeAlias = (
+    Eq | Ne | Gt | Gte | Lt | Lte | In | Nin | Contains | StartsWith | EndsWith | Empty | Not | And | Or
+)
+
+# Of PostgreSQL's regular expressions; its $ is the end of the string, also after a line end.
+_SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}]")
+_ESCAPED = r"\\\g<0>"
 
 _ORDERINGS = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
 
@@ -102,8 +137,14 @@ def _count(condition: Filter, depth: int) -> int:
             if not filters:
                 raise FilterUnusable("and and or need at least one filter.")
             return sum(_count(inner, depth + 1) for inner in filters)
+        case Not(filter=inner):
+            return _count(inner, depth + 1)
         case In(value=values) | Nin(value=values):
             return max(1, len(values))
+        case Contains(value=part) | StartsWith(value=part) | EndsWith(value=part):
+            if len(part) > MAX_PART_CHARS:
+                raise FilterUnusable(f"A part of a text has {MAX_PART_CHARS:,} characters at most.")
+            return 1
         case _:
             return 1
 
@@ -114,6 +155,9 @@ def _compile(condition: Filter) -> str:
             return "(" + " && ".join(_compile(inner) for inner in filters) + ")"
         case Or(filters=filters):
             return "(" + " || ".join(_compile(inner) for inner in filters) + ")"
+        case Not(filter=inner):
+            # Not _negate, which names what it negates twice: nested, that would grow without measure.
+            return f"(!exists($ ? ({_compile(inner)})))"
         case Eq(key=key, value=value):
             return _equals_any(key, [value])
         case In(key=key, value=values):
@@ -122,6 +166,18 @@ def _compile(condition: Filter) -> str:
             return _negate(_equals_any(key, [value]))
         case Nin(key=key, value=values):
             return _negate(_equals_any(key, values))
+        case Contains(key=key, value=value):
+            return (
+                f'({_path(key)} like_regex {_literal(value)} flag "q")'  # q: quoted, no character is special
+            )
+        case StartsWith(key=key, value=value):
+            return f"({_path(key)} starts with {_literal(value)})"
+        case EndsWith(key=key, value=value):
+            return f"({_path(key)} like_regex {_literal(_SPECIAL.sub(_ESCAPED, value) + '$')})"
+        case Empty(key=key):
+            # What is no string is not comparable with "": unknown, and so something.
+            something = f'{_path(key)}[*] ? (!(@ == null) && (@ != "" || (@ == "") is unknown))'
+            return f"(!exists({something}))"
         case Gt() | Gte() | Lt() | Lte():
             return f"({_path(condition.key)} {_ORDERINGS[type(condition)]} {_literal(condition.value)})"
 

@@ -32,9 +32,11 @@ from service.console.routes import console_routes
 from service.conversations.asking import Chat
 from service.conversations.routes import conversations_router
 from service.conversations.turns import Turns
+from service.dify.routes import dify_router
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
 from service.health.routes import health_routes
+from service.mcp.routes import McpEndpoint, speak_mcp
 from service.metering import UsageRecorder
 from service.notifications.routes import notifications_router
 from service.openai_api.routes import openai_routes
@@ -61,8 +63,9 @@ def create_app(runtime: Runtime) -> Litestar:
     live_answers = LiveAnswers()
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with events.listen(runtime.pool):
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        app.state.mcp = mcp = McpEndpoint(app)
+        async with events.listen(runtime.pool), mcp:
             try:
                 yield
             finally:
@@ -153,6 +156,8 @@ def create_app(runtime: Runtime) -> Litestar:
             *openai_routes,
             receive_stripe_event,
             webhooks_router,
+            speak_mcp,
+            dify_router,
             *health_routes,
             *console_routes,
         ],
@@ -181,16 +186,31 @@ def create_app(runtime: Runtime) -> Litestar:
         logging_config=None,
         debug=False,
     )
-    _require_rows(app)
+    require_rows(app)
     return app
 
 
-def _require_rows(app: Litestar) -> None:
-    """Refuse to serve a route that the access table does not know: nobody has decided who may use it."""
+def served_routes(app: Litestar) -> set[str]:
+    """Return every route, as the access table writes them. Raises LookupError for one that the guard cannot know.
+
+    A mounted ASGI application takes any method and any path below its own: one is served by a route that returns it
+    instead, as service/mcp/routes.py does.
+    """
+    served = set()
     for route in app.routes:
-        for method in route.methods if isinstance(route, HTTPRoute) else ():
-            if method != "OPTIONS" and route_name(method, route.path_format) not in ROUTES:
-                raise LookupError(f"{method} {route.path_format} has no row in service/auth/access.py")
+        if not isinstance(route, HTTPRoute):
+            raise LookupError(  # noqa: TRY004
+                f"{route.path_format} is not a route with methods: the access table has no words for it"
+            )
+        served |= {route_name(method, route.path_format) for method in route.methods if method != "OPTIONS"}
+    return served
+
+
+def require_rows(app: Litestar) -> None:
+    """Refuse to serve a route that the access table does not know: nobody has decided who may use it."""
+    unknown = served_routes(app) - set(ROUTES)
+    if unknown:
+        raise LookupError(f"{', '.join(sorted(unknown))}: no row in service/auth/access.py")
 
 
 def _openapi() -> OpenAPIConfig:
@@ -213,6 +233,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("usage"),
             Tag("webhooks"),
             Tag("OpenAI-compatible"),
+            Tag("Dify"),
             Tag("health"),
         ],
         components=Components(

@@ -66,6 +66,9 @@ ROUTES: Mapping[str, str | None] = {
     "PATCH /v1/ai/models/{model_id}": "admin",
     "DELETE /v1/ai/models/{model_id}": "admin",
     "POST /v1/ai/models/{model_id}/test": "admin",
+    # What its tools do needs the scopes of the routes that they call.
+    "POST /mcp": "search",
+    "POST /dify/retrieval": "search",
     "GET /v1/users/me": "account:read",
     "PATCH /v1/users/me": "account:write",
     "DELETE /v1/users/me": "account:write",

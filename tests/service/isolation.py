@@ -43,6 +43,23 @@ class Expect:
         return int(self.answers.split()[max(0, ROLES.index(role) - 1)])
 
 
+MCP_HEADERS = {
+    "MCP-Protocol-Version": "2026-07-28",
+    "Mcp-Method": "tools/call",
+    "Accept": "application/json, text/event-stream",
+}
+
+
+def mcp_call(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the message that calls a tool of the MCP server, without a handshake before it."""
+    about = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": tool, "arguments": arguments, "_meta": about}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
 TEAM = "{team_id}"
 EXPECTED: Mapping[str, Expect] = {
     "POST /v1/documents": Expect("404 403 202 202 202", {"title": "t", "content": "words", "team_id": TEAM}),
@@ -88,6 +105,15 @@ EXPECTED: Mapping[str, Expect] = {
     "POST /v1/conversations/{conversation_id}/messages/{message_id}/stop": Expect("404 403 202 202 202"),
     "GET /v1/conversations/{conversation_id}/messages/{message_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
+    # 200 for strangers too: that there is no such document is then the tool's answer.
+    "POST /mcp": Expect(
+        "200 200 200 200 200",
+        mcp_call("get_document", {"document_id": "{document_id}", "char_start": 0}),
+        headers=MCP_HEADERS | {"Mcp-Name": "get_document"},
+    ),
+    "POST /dify/retrieval": Expect(
+        "404 200 200 200 200", {"knowledge_id": "{vector_store_id}", "query": "hall"}
+    ),
     "GET /v1/ai/models": Expect("200 200 200 200 200"),
     "GET /v1/ai/models/{model_id}": Expect("200 200 200 200 200"),
     # For administrators, which no role makes anybody: tests/service/ai_models.
@@ -169,13 +195,13 @@ EXPECTED: Mapping[str, Expect] = {
 }
 """Routes that need credentials. A route of the OpenAPI document without a row here fails the tests."""
 
-OPENAI_PATHS = ("/v1/files", "/v1/vector_stores")
+OTHER_ERRORS = ("/v1/files", "/v1/vector_stores", "/dify")
 
 
 def error_type(route: str) -> str:
-    """Return what kind of content a route's errors are: OpenAI's clients read JSON of another shape."""
-    is_openai = route.split(" ", 1)[1].startswith(OPENAI_PATHS)
-    return "application/json" if is_openai else "application/problem+json"
+    """Return what kind of content a route's errors are: OpenAI's clients and Dify read JSON of other shapes."""
+    other = route.split(" ", 1)[1].startswith(OTHER_ERRORS)
+    return "application/json" if other else "application/problem+json"
 
 
 OPEN = {route for route, scope in ROUTES.items() if scope is None}
