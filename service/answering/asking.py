@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from db import ai_models
 from db.pool import Conn, Pool
@@ -12,17 +13,23 @@ from ingest.boundaries import split_sentences
 from search.answer.evidence import MIN_SCORE
 from search.answer.history import Summary
 from search.answer.model import ChatMessage, Sampling
-from search.answer.pipeline import Answered, AnswerRequest, Event, Tools, answer
+from search.answer.pipeline import ANSWER_TOKENS, Answered, AnswerRequest, Event, Tools, answer
 from search.query import Mode, SearchRequest
 from service.answering.metered import MeteredModel, ModelUsage
 from service.answering.models import Chosen, choose_model
 from service.answering.schemas import AnswerSettings, Usage
 from service.auth.caller import Caller
+from service.budgets import Budgets
 from service.metering import UsageRecorder
 from service.providers import EmbeddingProvider
 from service.providers.chat import ChatModels
 from service.query_meter import QueryMeter
 from service.searching import open_collections
+
+QUERY_TOKENS = 1_000
+"""Of the question, where reading it costs something: more than most have."""
+OTHER_TOKENS = 3_000
+"""Beside the passages: history, rules, and the two short calls that may come before the answer."""
 
 
 @dataclass(slots=True)
@@ -34,6 +41,8 @@ class Asking:
     chosen: Chosen
     spaces: tuple[str, ...]
     usage: ModelUsage = field(default_factory=ModelUsage)
+    reservation: UUID | None = None
+    """What was set aside of the budgets; writing the answer down settles it."""
 
     @property
     def cost(self) -> float:
@@ -60,6 +69,7 @@ class Asking:
             tokens=self.usage.total_tokens,
             cost=self.cost,
             metadata={"model": self.chosen.name, "prompt_tokens": self.usage.prompt_tokens},
+            reservation=self.reservation,
         )
 
     async def write_down(self, conn: Conn, action: str, resource_id: str | None = None) -> None:
@@ -87,10 +97,15 @@ class Answerer:
     min_evidence: float = MIN_SCORE
 
     async def begin(self, caller: Caller, settings: AnswerSettings, wanted_model: str | None) -> Asking:
-        """Check whom and what is asked. Raises Problem, and ModelFailed where the model's configuration is wrong."""
+        """Check whom and what is asked, and set aside what it may cost.
+
+        Raises Problem, 402 where a budget does not suffice, and ModelFailed where the model's configuration is wrong.
+        """
         spaces = await spaces_of(self.pool, caller, settings)
         chosen = await choose_model(self.pool, self.chat_models, wanted_model)
-        return Asking(caller, settings.team_id, chosen, spaces)
+        estimate = estimate_cost(chosen, settings) + self.query_meter.cost(QUERY_TOKENS)
+        reservation = await Budgets(self.pool).reserve(caller, settings.team_id, estimate)
+        return Asking(caller, settings.team_id, chosen, spaces, reservation=reservation)
 
     async def answer(
         self,
@@ -122,6 +137,12 @@ class Answerer:
                 if isinstance(event, Answered):
                     await asyncio.gather(*searches)
                 yield event
+
+
+def estimate_cost(chosen: Chosen, settings: AnswerSettings) -> float:
+    """Return about what the model will charge, in US dollars; what it does charge is counted when that is known."""
+    answer_tokens = settings.max_tokens or chosen.config.max_tokens or ANSWER_TOKENS
+    return chosen.config.cost(settings.context_tokens + OTHER_TOKENS, answer_tokens)
 
 
 def to_request(
