@@ -36,6 +36,10 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
             ('team', 'viewer', 'VIEWER'), ('team', 'member', 'MEMBER'), ('team', 'admin', 'ADMIN'),
             ('team', 'owner', 'OWNER'), ('theirs', 'stranger', 'OWNER');
         INSERT INTO "ApiKey" ("userId", "name", "key") VALUES ('owner', 'k', 'hash');
+        INSERT INTO budget (subject_kind, subject_id)
+        SELECT 'key', "id" FROM "ApiKey" UNION VALUES ('user', 'owner'), ('team', 'team'), ('plan', 'team');
+        INSERT INTO budget_reservation (id, subject_kind, subject_id, amount)
+        SELECT gen_random_uuid(), subject_kind, subject_id, 1 FROM budget;
         INSERT INTO "Notification" ("userId", "type", "title", "message") VALUES ('owner', 'SYSTEM', 't', 'm');
         INSERT INTO "UsageLog" ("userId", "teamId", "resourceType", "action") VALUES ('owner', 'team', 'search', 'q');
         INSERT INTO "Document" ("id", "userId", "teamId", "title", "content") VALUES ('d', 'owner', 'team', 't', 'c');
@@ -153,6 +157,8 @@ SEEN = {
     "audit_log": "0 0 0 0 1",
     '"Template"': "0 0 0 0 1",
     "plan": "3 3 3 3 3",
+    "budget": "0 2 2 2 4",  # the team's, and its plan's
+    "budget_reservation": "0 2 2 2 4",
 }
 
 
@@ -267,6 +273,14 @@ CHANGES = {
     "DELETE FROM team_invitation": "0 0 0 1 1",
     "DELETE FROM audit_log": "! ! ! ! !",
     "UPDATE plan SET storage_limit_bytes = NULL": "! ! ! ! !",
+    "UPDATE budget SET monthly_limit = 9": "0 0 0 0 3",  # not the plan's
+    "UPDATE budget SET spent = 0": "! ! ! ! !",
+    "UPDATE budget SET month = '2000-01-01' ": "! ! ! ! !",
+    "DELETE FROM budget": "! ! ! ! !",
+    "DELETE FROM budget_reservation": "! ! ! ! !",
+    "INSERT INTO budget (subject_kind, subject_id, monthly_limit) VALUES ('user', 'viewer', 9)": "! 1 ! ! !",
+    "INSERT INTO budget (subject_kind, subject_id, monthly_limit) VALUES ('team', 'theirs', 9)": "1 ! ! ! !",
+    "INSERT INTO budget (subject_kind, subject_id) VALUES ('plan', '{me}')": "! ! ! ! !",
     "SELECT charge_storage('owner', -1000000)": "! ! ! ! !",
     "SELECT recount_workflows(NULL, 'owner', false)": "! ! ! ! !",
     'TRUNCATE "Document" CASCADE': "! ! ! ! !",
