@@ -60,17 +60,17 @@ class Budgets:
                 await _tell(conn, facts, "A monthly budget has stopped a request")
 
 
+_BY = {"user": "", "team": " by the team", "key": " by an API key", "plan": " under the plan"}
+
+
 async def _tell(conn: Conn, facts: BudgetFacts, title: str) -> None:
     """Notify whose budget it is; as the service."""
     people = await budgets.find_people(conn, facts.kind, facts.subject_id)
     message = (
         f"${facts.spent:,.2f} of ${facts.limit:,.2f} for AI models are spent this month"
-        f"{BUDGET_OF[facts.kind]}. It starts anew at {facts.resets_at:%Y-%m-%d %H:%M} UTC."
+        f"{_BY[facts.kind]}. It starts anew at {facts.resets_at:%Y-%m-%d %H:%M} UTC."
     )
     await notify(conn, people, "SYSTEM", title, message, msgspec.to_builtins(facts))
-
-
-BUDGET_OF = {"user": "", "team": " by the team", "key": " by an API key", "plan": " under the plan"}
 
 
 def subjects_of(caller: Caller, team_id: str | None) -> Subjects:
