@@ -545,5 +545,7 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
 async def clear(service: Service) -> None:
     """Delete every world."""
     async with service.runtime.pool.acquire() as conn, conn.transaction():
-        for table in ('"Document"', '"Webhook"', '"Team"', '"User"', '"AIModel"'):
+        for table in ('"Document"', '"Webhook"', '"AIConversation"', '"Team"', '"User"'):
             await conn.execute(f"DELETE FROM {table}")
+        # The built-in one is no world's, and is asked again by the next.
+        await conn.execute("""DELETE FROM "AIModel" WHERE "id" <> 'extractive'""")
