@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 
 from db import ai_models
 from db.pool import Conn, Pool
@@ -11,13 +12,14 @@ from db.usage import UsageEntry, insert_usage
 from ingest.boundaries import split_sentences
 from search.answer.evidence import MIN_SCORE
 from search.answer.history import Summary
-from search.answer.model import ChatMessage, Sampling
-from search.answer.pipeline import Answered, AnswerRequest, Event, Tools, answer
+from search.answer.model import ChatMessage, Finished, FinishReason, Sampling
+from search.answer.pipeline import Answered, AnswerRequest, Event, Shown, Tools, answer
 from search.query import Mode, SearchRequest
 from service.answering.metered import MeteredModel, ModelUsage
 from service.answering.models import Chosen, choose_model
 from service.answering.schemas import AnswerSettings, Usage
 from service.auth.caller import Caller
+from service.errors import Problem
 from service.metering import UsageRecorder
 from service.providers import EmbeddingProvider
 from service.providers.chat import ChatModels
@@ -100,6 +102,7 @@ class Answerer:
         *,
         history: Sequence[ChatMessage] = (),
         summary: Summary | None = None,
+        sampling: Sampling | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of search.answer.pipeline. Raises what they raise."""
         model = asking.chosen.model
@@ -117,11 +120,33 @@ class Answerer:
             on_embedded=record,
         )
         request = to_request(settings, question, history, summary, self.min_evidence)
+        if sampling is not None:
+            request = replace(request, sampling=sampling)
         async with aclosing(answer(tools, asking.spaces, request)) as events:
             async for event in events:
                 if isinstance(event, Answered):
                     await asyncio.gather(*searches)
                 yield event
+
+    async def chat(
+        self, asking: Asking, messages: Sequence[ChatMessage], sampling: Sampling
+    ) -> AsyncGenerator[Event, None]:
+        """Yield what the model says to these messages, as it says it; nothing is looked up. Raises ModelFailed."""
+        if asking.chosen.model is None:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "The extractive model answers from documents alone."
+            )
+        parts: list[str] = []
+        reason: FinishReason = "stop"
+        model = MeteredModel(asking.chosen.model, asking.usage)
+        async with aclosing(model.stream(messages, sampling)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    reason = event.reason
+                else:
+                    parts.append(event.text)
+                    yield Shown(event.text)
+        yield Answered("".join(parts), [], declined=False, reason=reason, summary=None)
 
 
 def to_request(
@@ -140,6 +165,7 @@ def to_request(
             filters=settings.filters,
             document_ids=None if settings.document_ids is None else tuple(settings.document_ids),
             collection_ids=None if settings.collection_ids is None else tuple(settings.collection_ids),
+            attributes=settings.attributes,
         ),
         history=history,
         summary=summary,

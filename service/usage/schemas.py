@@ -17,7 +17,10 @@ class Allowance(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class PlanReply(msgspec.Struct, kw_only=True, frozen=True):
-    """A plan; effective_tier is what the subscription is worth today."""
+    """A plan; effective_tier is what the subscription is worth today.
+
+    Requests are those that the caller may send, whosever plan it is; null is no limit.
+    """
 
     tier: str
     effective_tier: str
@@ -26,9 +29,13 @@ class PlanReply(msgspec.Struct, kw_only=True, frozen=True):
     storage_bytes: Allowance
     workflows: Allowance
     executions: Allowance
+    requests_per_minute: int | None
+    requests_per_hour: int | None
 
     @classmethod
-    def from_row(cls, row: PlanRow) -> "PlanReply":
+    def from_row(
+        cls, row: PlanRow, *, requests_per_minute: int | None, requests_per_hour: int | None
+    ) -> "PlanReply":
         return cls(
             tier=row.tier,
             effective_tier=row.effective_tier,
@@ -39,6 +46,8 @@ class PlanReply(msgspec.Struct, kw_only=True, frozen=True):
             executions=Allowance(
                 used=row.executions_used, limit=row.executions_limit, resets_at=row.executions_reset_at
             ),
+            requests_per_minute=requests_per_minute,
+            requests_per_hour=requests_per_hour,
         )
 
 

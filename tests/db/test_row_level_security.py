@@ -7,10 +7,12 @@ import asyncpg
 import pytest
 
 from db.dsn import with_user
+from db.errors import LastOwner
 from db.pool import Conn, Pool, open_pool
 from db.roles import LOGIN_ROLE, ensure_login
 from db.tenancy import as_caller, as_service
 from service.auth.access import PERMISSIONS, Role
+from service.teams.schemas import MAX_NAME_LENGTH, SLUG_PATTERN
 from tests.db.conftest import Raw
 
 ROLES = ("stranger", "viewer", "member", "admin", "owner")
@@ -264,6 +266,15 @@ CHANGES = {
     """INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'a@b.c', 'ADMIN', '{me}')""": (
         "! ! ! 1 1"
     ),
+    """INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'a@b.c', 'ADMIN', 'owner')""": (
+        "! ! ! ! 1"
+    ),
+    "INSERT INTO team_invitation (team_id, email, role, invited_by, expires_at) "
+    "VALUES ('team', 'a@b.c', 'ADMIN', '{me}', 'infinity')": "! ! ! ! !",
+    "UPDATE team_invitation SET invited_by = '{me}' ": "! ! ! ! !",
+    "UPDATE team_invitation SET expires_at = 'infinity' ": "! ! ! ! !",
+    "UPDATE team_invitation SET email = '{me}@example.com' ": "! ! ! ! !",
+    "UPDATE team_invitation SET role = 'ADMIN' ": "! ! ! ! !",
     "DELETE FROM team_invitation": "0 0 0 1 1",
     "DELETE FROM audit_log": "! ! ! ! !",
     "UPDATE plan SET storage_limit_bytes = NULL": "! ! ! ! !",
@@ -297,6 +308,96 @@ async def test_a_person_founds_a_team_for_themselves_only(pool: Pool, world: Con
     async with acting(pool, "nobody") as conn:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await conn.execute("SELECT docsearch_found_team('New', 'new')")
+
+
+async def test_a_revoked_key_stays_revoked(pool: Pool, world: Conn) -> None:
+    back = 'UPDATE "ApiKey" SET "isActive" = true'
+    async with acting(pool, "owner") as conn:
+        await conn.execute(back)  # what is active may be said to be
+        await conn.execute("""UPDATE "ApiKey" SET "isActive" = false""")
+        await conn.execute("""UPDATE "ApiKey" SET "name" = 'old', "isActive" = false""")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="stays revoked"):
+            await conn.execute(back)
+
+
+LEAVE = """DELETE FROM "TeamMember" WHERE "teamId" = $1 AND "userId" = $2"""
+
+
+@pytest.mark.parametrize("name", ["viewer", "member", "admin"])
+async def test_whoever_is_not_the_last_owner_may_leave(pool: Pool, world: Conn, name: str) -> None:
+    async with as_caller(pool, f"clerk-{name}") as conn:
+        assert await conn.execute(LEAVE, "team", name) == "DELETE 1"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        LEAVE,
+        """UPDATE "TeamMember" SET "role" = 'ADMIN' WHERE "teamId" = $1 AND "userId" = $2""",
+        # All go at once: nobody would be left who could delete the team.
+        """DELETE FROM "TeamMember" WHERE "teamId" = $1 AND $2 = 'owner'""",
+    ],
+)
+async def test_the_last_owner_stays(pool: Pool, world: Conn, statement: str) -> None:
+    with pytest.raises(LastOwner):
+        async with as_caller(pool, "clerk-owner") as conn:
+            await conn.execute(statement, "team", "owner")
+    await world.execute("""UPDATE "TeamMember" SET "role" = 'OWNER' WHERE "userId" = 'admin'""")
+    async with as_caller(pool, "clerk-owner") as conn:
+        assert await conn.execute(LEAVE, "team", "owner") == "DELETE 1"
+
+
+async def test_the_only_member_deletes_the_team_instead(pool: Pool, world: Conn) -> None:
+    with pytest.raises(LastOwner):
+        async with as_caller(pool, "clerk-stranger") as conn:
+            await conn.execute(LEAVE, "theirs", "stranger")
+    async with as_caller(pool, "clerk-stranger") as conn:
+        assert await conn.execute("""DELETE FROM "Team" WHERE "id" = 'theirs'""") == "DELETE 1"
+
+
+async def test_an_account_that_is_deleted_takes_its_memberships_along(world: Conn) -> None:
+    await world.execute("""DELETE FROM "User" WHERE "id" = 'stranger'""")
+    assert await world.fetchval("""SELECT count(*) FROM "TeamMember" WHERE "teamId" = 'theirs'""") == 0
+
+
+NAMES = ["", " \t\n", "x" * 201]
+SLUGS = ["", "Law", "a b", "-a", "a-", "a/b", "é", "a\n", "a" * 49]
+
+
+@pytest.mark.parametrize("column", ["name", "slug"])
+async def test_a_team_is_called_something_sane(pool: Pool, world: Conn, column: str) -> None:
+    good = {"name": ["法", "x" * 200, "Law & Co"], "slug": ["a", "a-1", "a" * 48]}
+    for value in NAMES if column == "name" else SLUGS:
+        for statement in (
+            f"""UPDATE "Team" SET "{column}" = $1 WHERE "id" = 'team' """,
+            "SELECT docsearch_found_team($1, 'new')"
+            if column == "name"
+            else "SELECT docsearch_found_team('n', $1)",
+        ):
+            async with acting(pool, "owner") as conn:
+                with pytest.raises(asyncpg.CheckViolationError) as caught:
+                    await conn.execute(statement, value)
+            assert caught.value.constraint_name == f"team_{column}"
+    async with acting(pool, "owner") as conn:
+        for value in good[column]:
+            await conn.execute(f"""UPDATE "Team" SET "{column}" = $1 WHERE "id" = 'team' """, value)
+
+
+async def test_the_slug_in_sql_is_the_slug_over_http(world: Conn) -> None:
+    body = await world.fetchval("SELECT prosrc FROM pg_proc WHERE proname = 'check_team'")
+    assert f"'{SLUG_PATTERN}'" in body
+    assert MAX_NAME_LENGTH <= 200
+
+
+async def test_a_team_that_was_called_otherwise_before_is_counted_and_renamed(world: Conn) -> None:
+    await world.execute("""
+        SET session_replication_role = replica;
+        UPDATE "Team" SET "slug" = 'Old_Slug', "name" = '' WHERE "id" = 'team';
+        SET session_replication_role = DEFAULT;
+        UPDATE original SET size_bytes = 2;
+        UPDATE "Team" SET "name" = 'New', "slug" = "slug" WHERE "id" = 'team';
+    """)
+    assert await world.fetchval("""SELECT "storageUsed" FROM "Team" WHERE "id" = 'team'""") == 2
 
 
 async def test_a_type_of_the_callers_does_not_run_as_the_owner(pool: Pool, world: Conn) -> None:

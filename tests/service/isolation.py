@@ -73,6 +73,25 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/answers": Expect("404 200 200 200 200", {"question": "hall", "settings": {"team_id": TEAM}}),
+    "GET /v1/models": Expect("200 200 200 200 200"),
+    "GET /v1/models/{model_name}": Expect("200 200 200 200 200"),
+    "POST /v1/embeddings": Expect("200 200 200 200 200", {"model": "m", "input": "hall"}),
+    "POST /v1/chat/completions": Expect(
+        "404 200 200 200 200",
+        {
+            "model": "extractive",
+            "messages": [{"role": "user", "content": "hall"}],
+            "retrieval": {"collection_ids": ["{vector_store_id}"]},
+        },
+    ),
+    "POST /v1/responses": Expect(
+        "404 200 200 200 200",
+        {
+            "model": "extractive",
+            "input": "hall",
+            "tools": [{"type": "file_search", "vector_store_ids": ["{vector_store_id}"]}],
+        },
+    ),
     "POST /v1/conversations": Expect("404 403 201 201 201", {"team_id": TEAM}),
     "GET /v1/conversations": Expect("200 200 200 200 200"),
     "GET /v1/conversations/{conversation_id}": Expect("404 200 200 200 200"),
@@ -422,6 +441,7 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "model_id": model_id,
         "document_id": document_id,
         "conversation_id": conversation_id,
+        "model_name": "extractive",
         "message_id": message_id,
         "file_id": f"file-{document_id}",
         "vector_store_id": store_id,
