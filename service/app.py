@@ -49,6 +49,7 @@ from service.search.routes import search_routes
 from service.secrets import SecretBox
 from service.settings import Settings
 from service.teams.routes import teams_routers
+from service.usage.budgets import budgets_router
 from service.usage.routes import usage_routes
 from service.webhooks.routes import webhooks_router
 
@@ -153,6 +154,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *teams_routers,
             notifications_router,
             *usage_routes,
+            budgets_router,
             *openai_routes,
             receive_stripe_event,
             webhooks_router,

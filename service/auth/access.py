@@ -101,6 +101,10 @@ ROUTES: Mapping[str, str | None] = {
     "DELETE /v1/notifications/{notification_id}": "notifications",
     "GET /v1/usage": "usage:read",
     "GET /v1/plan": "account:read",
+    "GET /v1/budgets": "usage:read",
+    # Or a key could raise what was set for it.
+    "PUT /v1/budgets/{kind}/{subject_id}": "admin",
+    "DELETE /v1/budgets/{kind}/{subject_id}": "admin",
     "POST /v1/webhooks": "webhooks:write",
     "GET /v1/webhooks": "webhooks:read",
     "GET /v1/webhooks/{webhook_id}": "webhooks:read",

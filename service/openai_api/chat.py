@@ -14,7 +14,7 @@ from litestar.response import Stream
 from db.tenancy import as_system
 from search.answer.model import ChatMessage, Sampling
 from service.answering.asking import Answerer, Asking
-from service.answering.live import Draft, Ending, LiveAnswer, LiveAnswers
+from service.answering.live import Asked, Draft, Ending, LiveAnswer, LiveAnswers
 from service.answering.replies import follow, wait_for
 from service.answering.schemas import AnswerSettings, Citation, Delta, Failure
 from service.auth.caller import Caller
@@ -28,6 +28,20 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
     draft: Draft
     ending: Ending
+
+
+async def begin(
+    answerer: Answerer, caller: Caller, model: str, settings: AnswerSettings | None, asked: Asked
+) -> Asking:
+    """Check what is asked, and set aside what it may cost."""
+    messages = asked.messages if asked.messages is not None else asked.history
+    return await answerer.begin(
+        caller,
+        settings or AnswerSettings(),
+        model,
+        prompt_chars=sum(len(message.content) for message in messages),
+        max_tokens=asked.sampling.max_tokens if asked.sampling is not None else None,
+    )
 
 
 def finisher(answerer: Answerer, asking: Asking, action: str) -> Any:
@@ -53,7 +67,7 @@ async def complete_chat(
     _check(data)
     model, settings = read_model(data.model, data.tools or [], data.retrieval)
     asked = to_asked(_messages(data), settings, _sampling(data))
-    asking = await answerer.begin(caller, settings or AnswerSettings(), model)
+    asking = await begin(answerer, caller, model, settings, asked)
     answer = live_answers.add(
         LiveAnswer(answerer, asking, asked, finish=finisher(answerer, asking, "completion"))
     )

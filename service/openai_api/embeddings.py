@@ -11,10 +11,13 @@ from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from db.pool import Pool
 from db.usage import UsageEntry
 from ingest.embed import EMBEDDING_WIDTH, Tokenizer
+from ingest.errors import EmbeddingFailed
 from ingest.tokenize import TiktokenTokenizer, TokenizerSpec
 from service.auth.caller import Caller
+from service.budgets import Budgets
 from service.errors import Problem
 from service.metering import UsageRecorder
 from service.openai_api.errors import failures
@@ -38,6 +41,7 @@ class EmbeddingsBody(msgspec.Struct, frozen=True, kw_only=True):
 @post("/embeddings", status_code=200, responses=failures(402), summary="Embed texts")
 async def create_embeddings(
     caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
     embedder: NamedDependency[EmbeddingProvider],
     usage_recorder: NamedDependency[UsageRecorder],
     settings: NamedDependency[Settings],
@@ -48,7 +52,14 @@ async def create_embeddings(
         raise _refuse(f"dimensions: vectors have {EMBEDDING_WIDTH} numbers here.", "dimensions")
     texts = await asyncio.to_thread(_texts, data.input)
     tokens = await asyncio.to_thread(_count, embedder.tokenizer_spec.load(), texts)
-    rows = await embedder.embed_documents(texts)
+    cost = tokens * settings.embedding_price_per_million / 1_000_000
+    budgets = Budgets(pool)
+    reservation = await budgets.reserve(caller, None, cost)
+    try:
+        rows = await embedder.embed_documents(texts)
+    except EmbeddingFailed:
+        await budgets.release(reservation)
+        raise
     await usage_recorder.record(
         UsageEntry(
             user_id=caller.user_id,
@@ -56,8 +67,9 @@ async def create_embeddings(
             resource="ai_request",
             action="embedding",
             tokens=tokens,
-            cost=tokens * settings.embedding_price_per_million / 1_000_000,
+            cost=cost,
             metadata={"model": embedder.model, "texts": len(texts)},
+            reservation=reservation,
         )
     )
     return Response(

@@ -27,7 +27,7 @@ from service.openai_api.asked import (
     text_of,
     to_asked,
 )
-from service.openai_api.chat import Finished, finisher, usage_of
+from service.openai_api.chat import Finished, begin, finisher, usage_of
 from service.openai_api.errors import failures
 from service.openai_api.ids import to_file_id
 
@@ -74,7 +74,7 @@ async def create_response(
     model, settings = read_model(data.model, data.tools or [], data.retrieval)
     sampling = Sampling(max_tokens=data.max_output_tokens, temperature=data.temperature, top_p=data.top_p)
     asked = to_asked(_messages(data), settings, sampling)
-    asking = await answerer.begin(caller, settings or AnswerSettings(), model)
+    asking = await begin(answerer, caller, model, settings, asked)
     answer = live_answers.add(
         LiveAnswer(answerer, asking, asked, finish=finisher(answerer, asking, "response"))
     )

@@ -151,6 +151,9 @@ EXPECTED: Mapping[str, Expect] = {
     "DELETE /v1/notifications/{notification_id}": Expect("404 404 404 404 204", owners=True),
     "GET /v1/usage": Expect("404 403 403 200 200", query="?team_id={team_id}"),
     "GET /v1/plan": Expect("404 200 200 200 200", query="?team_id={team_id}"),
+    "GET /v1/budgets": Expect("200 200 200 200 200"),
+    "PUT /v1/budgets/{kind}/{subject_id}": Expect("404 403 403 403 200", {"monthly_limit": 5}),
+    "DELETE /v1/budgets/{kind}/{subject_id}": Expect("404 403 403 403 204"),
     "GET /v1/invitations": Expect("200 200 200 200 200"),
     "POST /v1/invitations/{invitation_id}/accept": Expect("404 404 404 404 404"),
     "POST /v1/invitations/{invitation_id}/decline": Expect("404 404 404 404 404"),
@@ -249,8 +252,8 @@ class World:
         return digest
 
     def secrets(self) -> list[str]:
-        """What no stranger may be told: all but the AI models, which are there for everybody."""
-        theirs = [id_ for name, id_ in self.ids.items() if name != "model_id"]
+        """What no stranger may be told: all but the AI models, which are there for everybody, and a word."""
+        theirs = [id_ for name, id_ in self.ids.items() if name not in {"model_id", "kind"}]
         return [MARK, MODEL_MARK, self.team_id, self.owner_id, *theirs]
 
 
@@ -437,7 +440,14 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         store_id,
         team_id,
     )
+    await conn.execute(
+        "INSERT INTO budget (subject_kind, subject_id, monthly_limit) VALUES ('team', $1, 10), ('key', $2, 10)",
+        team_id,
+        key_id,
+    )
     return {
+        "kind": "team",
+        "subject_id": team_id,
         "model_id": model_id,
         "document_id": document_id,
         "conversation_id": conversation_id,
