@@ -261,7 +261,7 @@ class World:
 
     def secrets(self) -> list[str]:
         """What no stranger may be told: all but the AI models, which are there for everybody, and a word."""
-        theirs = [id_ for name, id_ in self.ids.items() if name not in {"model_id", "kind"}]
+        theirs = [id_ for name, id_ in self.ids.items() if name not in {"model_id", "model_name", "kind"}]
         return [MARK, MODEL_MARK, self.team_id, self.owner_id, *theirs]
 
 
