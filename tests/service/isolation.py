@@ -545,5 +545,5 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
 async def clear(service: Service) -> None:
     """Delete every world."""
     async with service.runtime.pool.acquire() as conn, conn.transaction():
-        for table in ('"Document"', '"Webhook"', '"Team"', '"User"', '"AIModel"'):
+        for table in ('"AIConversation"', '"Document"', '"Webhook"', '"Team"', '"User"', '"AIModel"'):
             await conn.execute(f"DELETE FROM {table}")
