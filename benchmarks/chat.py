@@ -393,6 +393,7 @@ def _gap_row(name: str, rounds: Sequence[Ticks]) -> tuple[object, ...]:
     return (
         name,
         longest,
+        collection,
         f"{np.percentile(every, 99.9) * 1000:.1f}",
         f"{(every > BLOCKED_S).sum()} of {len(every)}",
     )
