@@ -1,6 +1,6 @@
 """What streaming an answer through the service adds to the provider's own time, and whether anything blocks its loop.
 
-python -m benchmarks.chat [--documents 200] [--streams 256] [--rounds 3] [--debug]
+python -m benchmarks.chat [--documents 200] [--streams 256] [--rounds 3] [--debug] [--freeze]
 
 A provider of our own on loopback says TOKENS words without a pause. It is asked directly, and through POST /v1/answers,
 which searches first; provider and service are processes of their own, and the client is the same. --debug has asyncio
@@ -10,6 +10,7 @@ name what blocks.
 import argparse
 import asyncio
 import contextlib
+import gc
 import itertools
 import json
 import logging
@@ -56,6 +57,14 @@ class Row:
     what: str
     p50: float
     p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Seconds between wakings that should be TICK_S apart, and of the longest garbage collection meanwhile."""
+
+    gaps: list[float]
+    longest_collection: float
 
 
 def serve_provider(parent: Connection) -> None:
@@ -110,7 +119,9 @@ def _chunk(text: str) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-def serve_service(parent: Connection, dsn: str, provider_url: str, documents: int, debug: bool) -> None:
+def serve_service(
+    parent: Connection, dsn: str, provider_url: str, documents: int, debug: bool, freeze: bool
+) -> None:
     """Run the service with documents in it and a model of the provider's; tick in its loop when told to."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     limits: dict[str, Any] = {f"rate_limit{key}_requests_per_minute": 10**6 for key in ("", "_key")}
@@ -123,6 +134,9 @@ def serve_service(parent: Connection, dsn: str, provider_url: str, documents: in
         if debug:
             logging.basicConfig(level=logging.WARNING)
             service.call(_debug())
+        if freeze:
+            gc.collect()
+            gc.freeze()
         while parent.recv() == "tick":
             ticking = service.call(_start_ticking())
             parent.recv()
@@ -146,7 +160,16 @@ class _Ticking:
     """gaps are the seconds between wakings that should be TICK_S apart."""
 
     gaps: list[float] = field(default_factory=list)
+    longest_collection: float = 0.0
+    """Of garbage, in seconds: it stops every thread."""
     task: "asyncio.Task[None] | None" = None
+    _collecting_since: float = 0.0
+
+    def watch_collections(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._collecting_since = perf_counter()
+        else:
+            self.longest_collection = max(self.longest_collection, perf_counter() - self._collecting_since)
 
     async def run(self) -> None:
         last = perf_counter()
@@ -156,14 +179,16 @@ class _Ticking:
             self.gaps.append(now - last)
             last = now
 
-    async def stop(self) -> list[float]:
+    async def stop(self) -> Ticks:
         assert self.task is not None, "it was started"
         self.task.cancel()
-        return self.gaps
+        gc.callbacks.remove(self.watch_collections)
+        return Ticks(self.gaps, self.longest_collection)
 
 
 async def _start_ticking() -> _Ticking:
     ticking = _Ticking()
+    gc.callbacks.append(ticking.watch_collections)
     ticking.task = asyncio.create_task(ticking.run())
     return ticking
 
@@ -264,17 +289,19 @@ async def _process(serve: Callable[..., None], *arguments: Any) -> AsyncIterator
         await asyncio.to_thread(process.join)
 
 
-async def _round(streams: int, documents: int, debug: bool) -> tuple[list[Row], dict[str, list[float]]]:
+async def _round(
+    streams: int, documents: int, debug: bool, freeze: bool
+) -> tuple[list[Row], dict[str, Ticks]]:
     async with scratch() as (_, dsn), _process(serve_provider) as provider, _process(serve_clock) as clock:
         provider_url = await asyncio.to_thread(provider.recv)
-        async with _process(serve_service, dsn, provider_url, documents, debug) as service:
+        async with _process(serve_service, dsn, provider_url, documents, debug, freeze) as service:
             url, key, model_id = await asyncio.to_thread(service.recv)
             return await _measure(provider_url, (url, key, model_id), streams, (service, clock))
 
 
 async def _measure(
     provider_url: str, target: tuple[str, str, str], streams: int, tickers: tuple[Connection, Connection]
-) -> tuple[list[Row], dict[str, list[float]]]:
+) -> tuple[list[Row], dict[str, Ticks]]:
     async def direct(client: httpx.AsyncClient, question: str) -> Times:
         return await _direct(client, provider_url, question)
 
@@ -285,7 +312,7 @@ async def _measure(
     fresh = itertools.cycle(
         [*read_queries(SHARED / "bench" / "claude-docs"), *read_queries(SHARED / "bench" / "chunking-eval")]
     )
-    gaps: dict[str, list[float]] = {}
+    gaps: dict[str, Ticks] = {}
     rows: list[Row] = []
     for at_once in AT_ONCE:
         for ask in (direct, through):
@@ -317,11 +344,11 @@ def _rows(at_once: int, alone: Sequence[Times], ours: Sequence[Times]) -> list[R
     ]
 
 
-async def main(documents: int, streams: int, rounds: int, debug: bool) -> None:
+async def main(documents: int, streams: int, rounds: int, debug: bool, freeze: bool) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    done = [await _round(streams, documents, debug) for _ in range(rounds)]
+    done = [await _round(streams, documents, debug, freeze) for _ in range(rounds)]
 
-    def first_at_32(one: tuple[list[Row], dict[str, list[float]]]) -> float:
+    def first_at_32(one: tuple[list[Row], dict[str, Ticks]]) -> float:
         return next(
             row.p50 for row in one[0] if row.at_once == AT_ONCE[-1] and row.what == "ours, first token"
         )
@@ -338,6 +365,7 @@ async def main(documents: int, streams: int, rounds: int, debug: bool) -> None:
             (
                 "ticks",
                 "longest gap ms, each round",
+                "longest garbage collection ms",
                 "99.9th percentile ms",
                 f"gaps above {BLOCKED_S * 1000:.0f} ms",
             ),
@@ -358,12 +386,14 @@ def _with_ratios(rows: Sequence[Row]) -> list[tuple[object, ...]]:
     return made
 
 
-def _gap_row(name: str, rounds: Sequence[Sequence[float]]) -> tuple[object, ...]:
-    longest = ", ".join(f"{max(gaps) * 1000:.1f}" for gaps in rounds)
-    every = np.concatenate([np.array(gaps) for gaps in rounds])
+def _gap_row(name: str, rounds: Sequence[Ticks]) -> tuple[object, ...]:
+    longest = ", ".join(f"{max(ticks.gaps) * 1000:.1f}" for ticks in rounds)
+    collection = ", ".join(f"{ticks.longest_collection * 1000:.1f}" for ticks in rounds)
+    every = np.concatenate([np.array(ticks.gaps) for ticks in rounds])
     return (
         name,
         longest,
+        collection,
         f"{np.percentile(every, 99.9) * 1000:.1f}",
         f"{(every > BLOCKED_S).sum()} of {len(every)}",
     )
@@ -375,5 +405,8 @@ if __name__ == "__main__":
     parser.add_argument("--streams", type=int, default=256, help="a quarter of them one at a time")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--debug", action="store_true")
+    parser.add_argument(
+        "--freeze", action="store_true", help="keep what the service starts with from being collected"
+    )
     given = parser.parse_args()
-    asyncio.run(main(given.documents, given.streams, given.rounds, given.debug))
+    asyncio.run(main(given.documents, given.streams, given.rounds, given.debug, given.freeze))

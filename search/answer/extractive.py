@@ -17,9 +17,9 @@ SplitSentences = Callable[[str, int, int], Iterable[tuple[int, int]]]
 NAME = "extractive"
 
 SENTENCE_WEIGHT = 0.5
-"""Of the best sentence, beside the passage's own score. Of 790 gold spans (benchmarks/RESULTS.md), the first chunk
-holds .589 instead of .553 before chunks are packed into passages; the first three hold as many as without, the first
-five a few less (.878, .885)."""
+"""Of the best sentence, beside the passage's own score. Of 790 gold spans (benchmarks/RESULTS.md) the first chunk holds
+.589 instead of .553, before chunks are packed into passages; the first three hold as many as without it, the first five
+a few less (.878, .885)."""
 
 MAX_QUOTES = 5
 RANKED_HITS = 12
