@@ -1,9 +1,18 @@
 """Text that people send, as PostgreSQL and a list can hold it."""
 
+import re
 from http import HTTPStatus
 
 from ingest.parse.clean import clean_text
 from service.errors import Problem
+
+# PostgreSQL holds neither, and half a surrogate pair cannot be sent.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return text that can be stored and sent, with a replacement character for each one that cannot."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def one_line(text: str, field: str, *, max_length: int | None = None) -> str:

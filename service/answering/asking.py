@@ -1,8 +1,8 @@
 """One question, answered for a caller: the scope they may see, the model they chose, and what it cost."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from uuid import UUID
@@ -130,6 +130,15 @@ class Answerer:
         charged = team_id or settings.team_id
         reservation = await Budgets(self.pool).reserve(caller, charged, estimate)
         return Asking(caller, charged, chosen, spaces, reservation=reservation)
+
+    @asynccontextmanager
+    async def kept(self, asking: Asking) -> AsyncIterator[None]:
+        """Give back what was set aside for an answer that cannot begin, where the block fails."""
+        try:
+            yield
+        except BaseException:
+            await Budgets(self.pool).release(asking.reservation)
+            raise
 
     async def answer(
         self,

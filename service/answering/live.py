@@ -22,6 +22,7 @@ from search.answer.pipeline import Citation as Cited
 from service.answering.asking import Answerer, Asking
 from service.answering.failures import describe_failure
 from service.answering.schemas import AnswerSettings, Citation, Delta, Failure, Passage, Retrieval
+from service.text import storable
 
 log = structlog.get_logger()
 
@@ -190,8 +191,10 @@ class LiveAnswer:
                 )
                 self._publish("retrieval", draft.retrieval)
             case Shown():
-                draft.text += event.text
-                self._publish("delta", Delta(text=event.text))
+                # What a model writes is stored and sent as it is, but for what neither can be done with.
+                text = storable(event.text)
+                draft.text += text
+                self._publish("delta", Delta(text=text))
             case Cited():
                 citation = Citation.from_cited(event)
                 draft.citations.append(citation)

@@ -24,6 +24,7 @@ from service.conversations.messages import (
 from service.conversations.schemas import NewMessage, Regeneration, read_settings
 from service.conversations.turns import Turn, Turns
 from service.errors import Problem, not_found
+from service.text import storable
 
 MAX_MESSAGES = 2_000
 """A conversation is one row; what is longer wants a new one."""
@@ -63,11 +64,11 @@ async def ask(chat: Chat, caller: Caller, row: ConversationRow, data: NewMessage
         )
     asking = await _begin(chat, caller, row, data.model)
     question_id, turn_id = uuid.uuid4(), uuid.uuid4()
-    async with as_caller(chat.pool, caller.subject) as conn:
+    async with chat.answerer.kept(asking), as_caller(chat.pool, caller.subject) as conn:
         owners = owners_of(caller, "conversations:write")
-        question = new_question(question_id, data.content)
+        question = new_question(question_id, storable(data.content))
         if not await conversations.append_question(
-            conn, owners, row.id, to_stored(question), title=make_title(data.content)
+            conn, owners, row.id, to_stored(question), title=make_title(question.content)
         ):
             raise not_found("conversation")
         messages = read_stored(await conversations.read_messages(conn, owners, row.id) or [])
@@ -89,7 +90,7 @@ async def ask_again(
     question = messages[place]
     asking = await _begin(chat, caller, row, data.model)
     turn_id = uuid.uuid4()
-    async with as_caller(chat.pool, caller.subject) as conn:
+    async with chat.answerer.kept(asking), as_caller(chat.pool, caller.subject) as conn:
         await _insert_turn(conn, asking, row, turn_id, uuid.UUID(question.id), replaces=True)
     return _start(chat, asking, row, turn_id, messages, question, data)
 

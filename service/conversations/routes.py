@@ -19,6 +19,7 @@ from service.answering.asking import spaces_of
 from service.answering.live import LiveAnswer
 from service.answering.models import choose_model
 from service.answering.replies import as_messages, wait_for, wants_stream
+from service.answering.schemas import AnswerSettings
 from service.auth.caller import Caller
 from service.conversations.asking import Chat, ask, ask_again, find_writable, owners_of
 from service.conversations.export import to_markdown
@@ -34,7 +35,7 @@ from service.conversations.schemas import (
 )
 from service.conversations.streaming import stream_saved
 from service.cursors import decode_cursor, encode_cursor
-from service.errors import not_found
+from service.errors import Problem, not_found
 from service.openapi import problems
 from service.schemas import Page
 from service.text import one_line
@@ -66,7 +67,7 @@ async def create_conversation(
             team_id=data.team_id,
             model_id=chosen.id,
             title=None if data.title is None else one_line(data.title, "title"),
-            settings=msgspec.to_builtins(data.settings),
+            settings=_stored(data.settings),
         )
     return Response(Conversation.from_row(row), headers={"Location": f"/v1/conversations/{row.id}"})
 
@@ -150,7 +151,7 @@ async def update_conversation(
             title=None if data.title is msgspec.UNSET else one_line(data.title, "title"),
             set_title=data.title is not msgspec.UNSET,
             model_id=model_id,
-            settings=None if data.settings is msgspec.UNSET else msgspec.to_builtins(data.settings),
+            settings=None if data.settings is msgspec.UNSET else _stored(data.settings),
         )
     if row is None:
         raise not_found("conversation")
@@ -270,6 +271,14 @@ async def _reply(
     if wants_stream(request, stream):
         return ServerSentEvent(as_messages(answer))
     return Response(await wait_for(request, answer, Done), status_code=HTTPStatus.OK)
+
+
+def _stored(settings: AnswerSettings) -> dict[str, Any]:
+    """Return settings as the database holds them. Raises Problem 422 for what it cannot hold."""
+    if b"\\u0000" in msgspec.json.encode(settings):
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "settings: holds a NUL character.")
+    stored: dict[str, Any] = msgspec.to_builtins(settings)
+    return stored
 
 
 async def _name_model(conn: Conn, model_id: str | None) -> None:

@@ -362,3 +362,19 @@ def test_an_answer_of_a_process_that_died_becomes_a_message(talk: Talk) -> None:
         talk.service.call(die())
         answer = client.get(f"/v1/conversations/{conversation}").json()["messages"][1]
     assert (answer["content"], answer["status"]) == ("The beginning", "interrupted")
+
+
+def test_what_the_database_cannot_hold_is_replaced_or_refused(talk: Talk) -> None:
+    talk.provider.script(Say("In\x00 May", " \ud800 [1]."))
+    with talk.client() as client:
+        conversation = begin(client, model="fake-1")
+        body = '{"content": "When does the lease\\u0000 of hall B end?"}'
+        headers = {"Content-Type": "application/json"}
+        reply = client.post(f"/v1/conversations/{conversation}/messages", content=body, headers=headers)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["message"]["content"] == "In\ufffd May \ufffd [1]."
+        read = client.get(f"/v1/conversations/{conversation}").json()["messages"]
+        assert read[0]["content"] == "When does the lease\ufffd of hall B end?"
+        for settings in ({"instructions": "a\x00b"}, {"document_ids": ["\x00"]}):
+            refused = client.post("/v1/conversations", json={"settings": settings})
+            assert refused.status_code == 422, refused.text
