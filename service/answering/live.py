@@ -181,6 +181,8 @@ class LiveAnswer:
         async with aclosing(events):
             async for event in events:
                 self._take(event)
+                # A model whose words are all there already is read in one turn of the loop otherwise, and others wait.
+                await asyncio.sleep(0)
 
     def _take(self, event: Event) -> None:
         draft = self.draft
