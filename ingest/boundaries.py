@@ -9,7 +9,7 @@ Span = tuple[int, int]
 # A full stop, question or exclamation mark of any script, with the quotes and brackets that close on it.
 # CJK and full-width marks end a sentence by themselves; the others only before white space.
 _SENTENCE_END = re.compile(
-    r"(?:[。！？｡︒﹒﹗﹖]+[」』”’）】》〉\"')\]]*|[.!?…؟۔।॥።၊။]+[\"'”’»)\]}]*(?=\s))\s*"
+    r"(?:[。！？｡︒﹒﹗﹖]+[」』”’）】》〉\"')\]]*|(?<![.!?…])[.!?…؟۔।॥።၊။]+[\"'”’»)\]}]*(?=\s))\s*"
 )
 _WORD = re.compile(r"\S+")
 _LINE = re.compile(r"[^\n]+")

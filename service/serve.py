@@ -6,6 +6,7 @@ home lock ► database ► migrate ► seed ► runtime ► owner ► API ┬►
 
 import asyncio
 import contextlib
+import gc
 import json
 import shlex
 import shutil
@@ -73,6 +74,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             print_banner(settings, url, owner)
         else:
             log.info("ready", url=url)
+        _settle_memory()
         await _until_stopped(stop, background)
 
 
@@ -144,6 +146,12 @@ async def _working(runtime: Runtime, stop: asyncio.Event) -> AsyncIterator[async
             stop.set()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+def _settle_memory() -> None:
+    """Keep what is there for good out of the collector: looking through it stops everything for a fifth of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -9,10 +9,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-_CITATION = re.compile(r"([ \t]*)\[\^?(\d{1,3}(?:\s*[,;–-]\s*\^?\d{1,3})*)\]")
+_CITATION = re.compile(r"((?<![ \t])[ \t]{0,8}|)\[\^?(\d{1,3}(?:\s*[,;–-]\s*\^?\d{1,3})*)\]")
 # The beginning of what may become a citation, at the end of what has come.
-_BEGINNING = re.compile(r"[ \t]*\[(?:\^?[\d,;–\-\s^]*)?$")
+_BEGINNING = re.compile(r"\[(?:\^?[\d,;–\-\s^]*)?$")
 _TICKS_OR_GAP = re.compile(r"`+|\n[ \t]*\n")
+
+
+_HELD_SPACES = 64
+"""Of white space and backticks before what may become a citation: more is let out as it is."""
+
+
+def without_citations(text: str) -> str:
+    """Return an answer without its marks: the numbers were those of its own passages."""
+    return re.sub(r"\[\d{1,3}\]", "", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,8 @@ def _split_safe(text: str) -> tuple[str, str]:
     """Return what may be read now, and the end that has to wait: half a citation, backticks, spaces before either."""
     match = _BEGINNING.search(text)
     cut = match.start() if match else len(text)
-    while cut > 0 and text[cut - 1] in "` \t\n":
+    least = max(0, cut - _HELD_SPACES)
+    while cut > least and text[cut - 1] in "` \t\n":
         cut -= 1
     return text[:cut], text[cut:]
 

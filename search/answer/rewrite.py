@@ -11,6 +11,8 @@ from search.query import MAX_QUERY_CHARS
 
 _REWRITE_TOKENS = 200
 _RECENT_MESSAGES = 6
+_RECENT_CHARS = 1_500
+"""Of each: what "it" is stands at its beginning."""
 
 FEW_WORDS = 3
 """Words with a topic of their own. A question with fewer leans on what was said before."""
@@ -56,7 +58,8 @@ def leans_on_history(question: str) -> bool:
 
 
 async def _rewritten(question: str, history: Sequence[ChatMessage], model: LanguageModel) -> str | None:
-    messages = rewrite_messages(question, history[-_RECENT_MESSAGES:])
+    recent = [ChatMessage(said.role, said.content[:_RECENT_CHARS]) for said in history[-_RECENT_MESSAGES:]]
+    messages = rewrite_messages(question, recent)
     try:
         answer = await complete(model, messages, Sampling(max_tokens=_REWRITE_TOKENS, temperature=0.0))
     except ModelFailed:

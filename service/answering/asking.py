@@ -8,7 +8,9 @@ from http import HTTPStatus
 from uuid import UUID
 
 from db import ai_models
+from db.outage import is_outage
 from db.pool import Conn, Pool
+from db.tenancy import as_system
 from db.usage import UsageEntry, insert_usage
 from ingest.boundaries import split_sentences
 from search.answer.evidence import MIN_SCORE
@@ -38,6 +40,7 @@ from service.searching import open_collections
 
 QUERY_TOKENS = 1_000
 """Of the question, where reading it costs something: more than most have."""
+_CHARGE_ATTEMPTS = 5
 OTHER_TOKENS = 3_000
 """Beside the passages: history, rules, and the two short calls that may come before the answer."""
 
@@ -115,6 +118,7 @@ class Answerer:
         team_id: str | None = None,
         prompt_chars: int = 0,
         max_tokens: int | None = None,
+        searches: bool = True,
     ) -> Asking:
         """Check whom and what is asked, and set aside what it may cost.
 
@@ -122,6 +126,12 @@ class Answerer:
         settings do not speak of. Raises Problem, 402 where a budget does not suffice, and ModelFailed where the model's
         configuration is wrong.
         """
+        if searches and not caller.may("search"):
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "This key lacks the scope search, which answers from documents need.",
+                required_scope="search",
+            )
         spaces = await spaces_of(self.pool, caller, settings)
         chosen = await choose_model(self.pool, self.chat_models, wanted_model)
         estimate = estimate_cost(chosen, settings, prompt_chars, max_tokens) + self.query_meter.cost(
@@ -130,6 +140,19 @@ class Answerer:
         charged = team_id or settings.team_id
         reservation = await Budgets(self.pool).reserve(caller, charged, estimate)
         return Asking(caller, charged, chosen, spaces, reservation=reservation)
+
+    async def charge(self, asking: Asking, action: str, resource_id: str | None = None) -> None:
+        """Write an answer down in a transaction of its own, and not give up at once where the database is away."""
+        for attempt in range(_CHARGE_ATTEMPTS):
+            try:
+                async with as_system(self.pool) as conn:
+                    await asking.write_down(conn, action, resource_id)
+            except Exception as exc:
+                if attempt + 1 == _CHARGE_ATTEMPTS or not is_outage(exc):
+                    raise
+                await asyncio.sleep(2**attempt)
+            else:
+                return
 
     @asynccontextmanager
     async def kept(self, asking: Asking) -> AsyncIterator[None]:
@@ -167,7 +190,7 @@ class Answerer:
         )
         request = to_request(settings, question, history, summary, self.min_evidence)
         if sampling is not None:
-            request = replace(request, sampling=sampling)
+            request = replace(request, sampling=_merged(sampling, request.sampling))
         async with aclosing(answer(tools, asking.spaces, request)) as events:
             async for event in events:
                 if isinstance(event, Answered):
@@ -195,12 +218,21 @@ class Answerer:
         yield Answered("".join(parts), [], declined=False, reason=reason, summary=None)
 
 
+def _merged(given: Sampling, otherwise: Sampling) -> Sampling:
+    return replace(
+        given,
+        max_tokens=given.max_tokens or otherwise.max_tokens,
+        temperature=otherwise.temperature if given.temperature is None else given.temperature,
+    )
+
+
 def estimate_cost(
     chosen: Chosen, settings: AnswerSettings, prompt_chars: int = 0, max_tokens: int | None = None
 ) -> float:
     """Return about what the model will charge, in US dollars; what it does charge is counted when that is known."""
     answer_tokens = max_tokens or settings.max_tokens or chosen.config.max_tokens or ANSWER_TOKENS
-    return chosen.config.cost(settings.context_tokens + OTHER_TOKENS + prompt_chars // 3, answer_tokens)
+    other_chars = prompt_chars + len(settings.instructions or "")
+    return chosen.config.cost(settings.context_tokens + OTHER_TOKENS + other_chars // 2, answer_tokens)
 
 
 def to_request(

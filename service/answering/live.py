@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 import structlog
 
+from db.outage import is_outage
 from search.answer.history import Summary
 from search.answer.model import ChatMessage, Sampling
 from search.answer.pipeline import Answered, Event, Retrieved, Shown
@@ -136,13 +137,19 @@ class LiveAnswer:
 
     async def done(self) -> msgspec.Struct:
         """Return the data of the last event once the answer is over; raises what kept it from being stored."""
-        await asyncio.shield(self._running)
+        self._readers += 1
+        try:
+            await asyncio.shield(self._running)
+        finally:
+            self._readers -= 1
+            self._reader_left()
         return self._events[-1].data
 
     def end(self, status: Status) -> None:
         """Stop writing now, for this reason; the model's call is cancelled, and what there is gets stored."""
-        if not self._writing.done():
-            self._ending = self._ending or status
+        # Once: a second cancel would hit the counting of what there is.
+        if not self._writing.done() and self._ending is None:
+            self._ending = status
             self._writing.cancel()
 
     async def over(self) -> None:
@@ -226,7 +233,9 @@ class LiveAnswer:
             await asyncio.sleep(BEAT_S)
             try:
                 status = await beat(self.draft)
-            except OSError as exc:
+            except Exception as exc:
+                if not is_outage(exc):
+                    raise
                 # The database is away for a moment; the answer itself needs it only at the end.
                 log.warning("answer_not_saved", reason=str(exc))
                 continue

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from search.answer.model import ChatMessage, Finished, LanguageModel, Sampling, TextDelta
+from search.answer.model import ChatMessage, Finished, LanguageModel, ModelFailed, Sampling, TextDelta
 
 _LONG_CHARS = 20_000
 """Counting this takes some milliseconds: beyond it a thread does."""
@@ -48,7 +48,7 @@ class MeteredModel:
     ) -> AsyncGenerator[TextDelta | Finished, None]:
         self._usage.requests += 1
         parts: list[str] = []
-        counted = False
+        counted = refused = False
         events = self._model.stream(messages, sampling)
         try:
             async for event in events:
@@ -58,10 +58,14 @@ class MeteredModel:
                 else:
                     parts.append(event.text)
                 yield event
+        except ModelFailed as exc:
+            refused = exc.code != "timeout"
+            raise
         finally:
             await events.aclose()
-            # Cut off: the provider has read the prompt and written this much at least, and charges for it.
-            if not counted and parts:
+            # Cut off: the provider has read the prompt and written this much at least, and charges for it. One that has
+            # refused, or could not be reached, does not.
+            if not counted and (parts or not refused):
                 prompt = "\n".join(message.content for message in messages)
                 self._add(await self._count(prompt), await self._count("".join(parts)), estimated=True)
 

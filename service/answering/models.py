@@ -32,10 +32,12 @@ async def choose_model(pool: Pool, chat_models: ChatModels, wanted: str | None) 
     Raises Problem 404 for one that is not there, 422 for one that is switched off, and ModelFailed where its
     configuration does not let it be asked.
     """
-    if wanted is None or wanted == EXTRACTIVE:
+    if wanted is None or wanted.lower() == EXTRACTIVE:
         return Chosen(EXTRACTIVE, EXTRACTIVE, None, ModelConfig())
-    async with pool.acquire() as conn:
-        row = await ai_models.find_by_any_name(conn, wanted)
+    row = None
+    if "\x00" not in wanted:
+        async with pool.acquire() as conn:
+            row = await ai_models.find_by_any_name(conn, wanted)
     if row is None:
         raise Problem(
             HTTPStatus.NOT_FOUND,

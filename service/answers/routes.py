@@ -8,12 +8,12 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.response import ServerSentEvent
 
-from db.tenancy import as_system
 from service.answering.asking import Answerer
 from service.answering.live import Asked, Draft, Ending, LiveAnswer, LiveAnswers
 from service.answering.replies import as_messages, wait_for, wants_stream
 from service.answers.schemas import AnswerBody, AnswerReply
 from service.auth.caller import Caller
+from service.errors import Problem
 from service.openapi import problems
 
 
@@ -32,11 +32,12 @@ async def answer_question(
     data: JSONBody[AnswerBody],
 ) -> Response[AnswerReply] | ServerSentEvent:
     """Answer from the documents that the caller may see, as JSON, or as server-sent events while it is written."""
+    if not data.question.strip():
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "question: says nothing.")
     asking = await answerer.begin(caller, data.settings, data.model)
 
     async def finish(draft: Draft, ending: Ending) -> AnswerReply:
-        async with as_system(answerer.pool) as conn:
-            await asking.write_down(conn, "answer")
+        await answerer.charge(asking, "answer")
         return AnswerReply(
             answer=draft.text,
             declined=draft.answered is not None and draft.answered.declined,

@@ -4,27 +4,34 @@ import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import msgspec
+
 from db import conversations, turns
 from db.conversations import ConversationRow, Owners
 from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
-from search.answer.history import Summary
 from service.answering.asking import Answerer, Asking
 from service.answering.live import LiveAnswer
+from service.answering.schemas import AnswerSettings
 from service.auth.caller import Caller
 from service.conversations.messages import (
     StoredMessage,
     find_question,
     history_before,
+    is_uuid,
     make_title,
     new_question,
     read_stored,
+    read_summary,
     to_stored,
 )
 from service.conversations.schemas import NewMessage, Regeneration, read_settings
 from service.conversations.turns import Turn, Turns
 from service.errors import Problem, not_found
 from service.text import storable
+
+HISTORY_CHARS = 8_000
+"""What is set aside for what was said before, beside the passages."""
 
 MAX_MESSAGES = 2_000
 """A conversation is one row; what is longer wants a new one."""
@@ -56,6 +63,8 @@ async def find_writable(pool: Pool, caller: Caller, conversation_id: str) -> Con
 
 async def ask(chat: Chat, caller: Caller, row: ConversationRow, data: NewMessage) -> LiveAnswer:
     """Write a question down and begin its answer."""
+    if not data.content.strip():
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "content: says nothing.")
     if row.message_count >= MAX_MESSAGES:
         raise Problem(
             HTTPStatus.CONFLICT,
@@ -85,7 +94,7 @@ async def ask_again(
             await conversations.read_messages(conn, owners_of(caller, "conversations:write"), row.id) or []
         )
     place = find_question(messages, message_id)
-    if place is None:
+    if place is None or not is_uuid(messages[place].id):
         raise not_found("message")
     question = messages[place]
     asking = await _begin(chat, caller, row, data.model)
@@ -95,9 +104,17 @@ async def ask_again(
     return _start(chat, asking, row, turn_id, messages, question, data)
 
 
+def settings_of(row: ConversationRow) -> AnswerSettings:
+    """Return where answers are looked for. Those of a team's are read by all of it: only in what is the team's."""
+    settings = read_settings(row.settings)
+    if row.team_id is None:
+        return settings
+    return msgspec.structs.replace(settings, team_id=row.team_id)
+
+
 async def _begin(chat: Chat, caller: Caller, row: ConversationRow, model: str | None) -> Asking:
     return await chat.answerer.begin(
-        caller, read_settings(row.settings), model or row.model_id, team_id=row.team_id
+        caller, settings_of(row), model or row.model_id, team_id=row.team_id, prompt_chars=HISTORY_CHARS
     )
 
 
@@ -134,15 +151,14 @@ def _start(
     data: NewMessage | Regeneration,
 ) -> LiveAnswer:
     place = next(place for place, message in enumerate(messages) if message.id == question.id)
-    summary = row.summary or {}
     turn = Turn(
         id=turn_id,
         conversation_id=row.id,
         question_id=uuid.UUID(question.id),
         question=question.content,
         history=history_before(messages, place),
-        summary=Summary(str(summary["text"]), int(summary["covers"])) if summary else None,
-        settings=read_settings(row.settings),
+        summary=read_summary(row.summary),
+        settings=settings_of(row),
         replaces=isinstance(data, Regeneration),
         resumable=data.resumable,
     )

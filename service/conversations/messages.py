@@ -8,10 +8,14 @@ from uuid import UUID
 import msgspec
 
 from db.turns import TurnStatus
+from search.answer.citations import without_citations
+from search.answer.history import Summary
 from search.answer.model import ChatMessage
 from service.answering.schemas import Citation
 
 _TITLE_CHARS = 60
+MAX_ALTERNATIVES = 10
+"""Older ones go: a conversation is one row."""
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +98,20 @@ def new_question(question_id: UUID, content: str) -> StoredMessage:
     return StoredMessage(id=str(question_id), role="user", content=content, timestamp=datetime.now(UTC))
 
 
+def is_uuid(text: str | None) -> bool:
+    try:
+        UUID(text or "")
+    except ValueError:
+        return False
+    return True
+
+
+def read_summary(stored: dict[str, Any] | None) -> Summary | None:
+    """Return the summary of a conversation's beginning; None where somebody else wrote what is none."""
+    text, covers = (stored or {}).get("text"), (stored or {}).get("covers")
+    return Summary(text, covers) if isinstance(text, str) and isinstance(covers, int) else None
+
+
 def find_question(messages: Sequence[StoredMessage], message_id: str) -> int | None:
     """Return the place of a question, by its own id or by its answer's."""
     wanted = {message_id}
@@ -112,7 +130,10 @@ def history_before(messages: Sequence[StoredMessage], place: int) -> list[ChatMe
         if message.role == "user" and message.id is not None:
             answer = answers.get(message.id)
             if answer is not None and answer.content:
-                told += [ChatMessage("user", message.content), ChatMessage("assistant", answer.content)]
+                told += [
+                    ChatMessage("user", message.content),
+                    ChatMessage("assistant", without_citations(answer.content)),
+                ]
         elif message.reply_to is None and message.content:
             # The web application's: its messages have no ids, and follow each other.
             is_asked = message.role == "user"
@@ -122,18 +143,20 @@ def history_before(messages: Sequence[StoredMessage], place: int) -> list[ChatMe
     return told
 
 
-def with_answer(messages: Sequence[Any], answer: StoredMessage, *, replaces: bool) -> list[Any]:
+def with_answer(messages: Sequence[Any], answer: StoredMessage) -> list[Any]:
     """Return the stored messages with an answer: at the end, or in the place of the one before, which it keeps."""
-    if replaces:
-        for place, raw in enumerate(messages):
-            if isinstance(raw, dict) and raw.get("replyTo") == answer.reply_to:
-                old = msgspec.convert(raw, StoredMessage)
-                kept = [
+    for place, raw in enumerate(messages):
+        if isinstance(raw, dict) and raw.get("replyTo") == answer.reply_to:
+            kept = [
+                alternative
+                for old in read_stored([raw])
+                for alternative in (
                     *old.alternatives,
                     Alternative(id=old.id, content=old.content, timestamp=old.timestamp),
-                ]
-                stored = to_stored(msgspec.structs.replace(answer, alternatives=kept))
-                return [*messages[:place], stored, *messages[place + 1 :]]
+                )
+            ]
+            stored = to_stored(msgspec.structs.replace(answer, alternatives=kept[-MAX_ALTERNATIVES:]))
+            return [*messages[:place], stored, *messages[place + 1 :]]
     return [*messages, to_stored(answer)]
 
 

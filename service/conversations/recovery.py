@@ -21,9 +21,9 @@ UNSEEN_FOR = timedelta(minutes=2)
 
 async def keep_abandoned_answers(pool: Pool) -> None:
     """Keep what dead processes left, and forget the turns of answers that were given long ago."""
-    kept = await keep_abandoned(pool)
     async with pool.acquire() as conn:
         pruned = await turns.prune_turns(conn, older_than=TURNS_KEPT)
+    kept = await keep_abandoned(pool)
     if kept or pruned:
         log.info("abandoned_answers_kept", answers=kept, turns_pruned=pruned)
 
@@ -56,7 +56,7 @@ async def _keep(pool: Pool, row: TurnRow) -> None:
             await conversations.store_answer(
                 conn,
                 row.conversation_id,
-                with_answer(messages, message, replaces=row.replaces),
+                with_answer(messages, message),
                 tokens=0,
                 cost=0.0,
                 summary=None,

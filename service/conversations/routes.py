@@ -57,6 +57,7 @@ async def create_conversation(
     """Begin a conversation, of yours or of a team; its settings say where its answers are looked for."""
     if data.team_id is not None:
         caller.require("conversations:write", data.team_id)
+    _check_team(data.settings, data.team_id)
     await spaces_of(chat.pool, caller, data.settings)
     chosen = await choose_model(chat.pool, chat.answerer.chat_models, data.model or EXTRACTIVE)
     async with as_caller(chat.pool, caller.subject) as conn:
@@ -136,11 +137,12 @@ async def update_conversation(
     data: JSONBody[ConversationPatch],
 ) -> Conversation:
     """Rename it, or change its model or settings; what was said stays."""
-    await find_writable(chat.pool, caller, conversation_id)
+    conversation = await find_writable(chat.pool, caller, conversation_id)
     model_id = None
     if data.model is not msgspec.UNSET:
         model_id = (await choose_model(chat.pool, chat.answerer.chat_models, data.model)).id
     if data.settings is not msgspec.UNSET:
+        _check_team(data.settings, conversation.team_id)
         await spaces_of(chat.pool, caller, data.settings)
     async with as_caller(chat.pool, caller.subject) as conn:
         await _name_model(conn, model_id)
@@ -271,6 +273,14 @@ async def _reply(
     if wants_stream(request, stream):
         return ServerSentEvent(as_messages(answer))
     return Response(await wait_for(request, answer, Done), status_code=HTTPStatus.OK)
+
+
+def _check_team(settings: AnswerSettings, team_id: str | None) -> None:
+    if team_id is not None and settings.team_id not in {None, team_id}:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "settings.team_id: a team's conversation answers from that team's documents alone.",
+        )
 
 
 def _stored(settings: AnswerSettings) -> dict[str, Any]:

@@ -59,6 +59,10 @@ class Turns:
         async def finish(draft: Draft, ending: Ending) -> Done:
             try:
                 return await self._store(asking, turn, draft, ending)
+            except BaseException:
+                # It is paid for all the same.
+                await self._answerer.charge(asking, "chat", turn.conversation_id)
+                raise
             finally:
                 self._by_id.pop(turn.id, None)
 
@@ -113,7 +117,7 @@ class Turns:
             if messages is not None and is_ours:
                 # A failure without a word leaves the question open, to be asked again.
                 if message.content:
-                    messages = with_answer(messages, message, replaces=turn.replaces)
+                    messages = with_answer(messages, message)
                 await conversations.store_answer(
                     conn,
                     turn.conversation_id,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from db.filters import Filter
+from search.answer.citations import without_citations
 from search.answer.model import ChatMessage, FinishReason, Sampling
 from service.answering.live import Asked, Ending
 from service.answering.schemas import EXTRACTIVE, MAX_QUESTION_CHARS, AnswerSettings
@@ -101,7 +102,13 @@ def to_asked(messages: Sequence[ChatMessage], settings: AnswerSettings | None, s
     rules = [message.content for message in messages if message.role == "system"]
     rules = [*([settings.instructions] if settings.instructions else []), *rules]
     settings = msgspec.structs.replace(settings, instructions="\n".join(rules) or None)
-    return Asked(question=question, settings=settings, history=spoken[:-1], sampling=sampling)
+    history = [
+        ChatMessage(message.role, without_citations(message.content))
+        if message.role == "assistant"
+        else message
+        for message in spoken[:-1]
+    ]
+    return Asked(question=question, settings=settings, history=history, sampling=sampling)
 
 
 def refuse(detail: str, param: str) -> Problem:
@@ -123,6 +130,8 @@ _FAILED = {
 
 def raise_failure(ending: Ending) -> None:
     """Raise what kept an answer from being whole, with a status that says whether to try again."""
+    if ending.failure is None and ending.status != "complete":
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The answer was cut off: ask again.")
     if ending.failure is None:
         return
     failure = ending.failure

@@ -11,7 +11,6 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.response import Stream
 
-from db.tenancy import as_system
 from search.answer.model import ChatMessage, Sampling
 from service.answering.asking import Answerer, Asking
 from service.answering.live import Asked, Draft, Ending, LiveAnswer, LiveAnswers
@@ -37,9 +36,11 @@ async def begin(
     messages = asked.messages if asked.messages is not None else asked.history
     return await answerer.begin(
         caller,
-        settings or AnswerSettings(),
+        # With the instructions that system messages became.
+        asked.settings,
         model,
-        prompt_chars=sum(len(message.content) for message in messages),
+        prompt_chars=sum(len(message.content) for message in messages) + len(asked.question),
+        searches=settings is not None,
         max_tokens=asked.sampling.max_tokens if asked.sampling is not None else None,
     )
 
@@ -48,8 +49,7 @@ def finisher(answerer: Answerer, asking: Asking, action: str) -> Any:
     """Return what charges for an answer once it is over."""
 
     async def finish(draft: Draft, ending: Ending) -> Finished:
-        async with as_system(answerer.pool) as conn:
-            await asking.write_down(conn, action)
+        await answerer.charge(asking, action)
         return Finished(draft=draft, ending=ending)
 
     return finish

@@ -34,24 +34,37 @@ from service.openai_api.ids import to_file_id
 _WITH_RESULTS = "file_search_call.results"
 
 
-class InputMessage(msgspec.Struct, frozen=True, kw_only=True):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Content
+class InputItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A message; items of other types, which an earlier response may hold, say nothing to a model and are left out."""
+
+    role: Literal["system", "developer", "user", "assistant"] | None = None
+    content: Content = None
     type: str = "message"
+
+
+class TextFormat(msgspec.Struct, frozen=True, kw_only=True):
+    type: str
+
+
+class TextOptions(msgspec.Struct, frozen=True, kw_only=True):
+    format: TextFormat | None = None
 
 
 class ResponseBody(msgspec.Struct, frozen=True, kw_only=True):
     """What is given beyond this is not looked at; answers are not kept, so none can be referred to."""
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    input: str | list[InputMessage]
+    input: str | list[InputItem]
     instructions: str | None = None
     tools: list[FileSearchTool] | None = None
     include: list[str] | None = None
-    stream: bool = False
+    stream: bool | None = None
+    text: TextOptions | None = None
+    background: bool | None = None
+    metadata: dict[str, str] | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    max_output_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     previous_response_id: str | None = None
     conversation: Any = None
     retrieval: AnswerSettings | None = None
@@ -71,6 +84,10 @@ async def create_response(
         raise refuse(
             "previous_response_id: responses are not kept; send the whole input.", "previous_response_id"
         )
+    if data.background:
+        raise refuse("background: responses are given at once.", "background")
+    if data.text is not None and data.text.format is not None and data.text.format.type != "text":
+        raise refuse("text.format: answers are text.", "text.format")
     model, settings = read_model(data.model, data.tools or [], data.retrieval)
     sampling = Sampling(max_tokens=data.max_output_tokens, temperature=data.temperature, top_p=data.top_p)
     asked = to_asked(_messages(data), settings, sampling)
@@ -95,6 +112,8 @@ def _messages(data: ResponseBody) -> list[ChatMessage]:
     if isinstance(data.input, str):
         return [*messages, ChatMessage("user", data.input)]
     for place, message in enumerate(data.input):
+        if message.role is None or message.type != "message":
+            continue
         role = "system" if message.role == "developer" else message.role
         messages.append(ChatMessage(role, text_of(message.content, f"input[{place}].content")))
     return messages
@@ -135,7 +154,7 @@ class _Written:
             "error": error,
             "incomplete_details": None,
             "instructions": self.data.instructions,
-            "metadata": {},
+            "metadata": self.data.metadata or {},
             "model": self.data.model,
             "output": output,
             "parallel_tool_calls": False,

@@ -63,3 +63,13 @@ def test_text_is_shown_as_soon_as_it_is_certain() -> None:
     assert list(reader.feed(" in May [")) == [" in May"]
     assert list(reader.feed("1")) == []
     assert list(reader.feed("]. It")) == [" [1]. It", Cited(1)]
+
+
+@pytest.mark.parametrize("filler", [" ", "\t", "`", "[", "\n", "[1, "])
+def test_long_runs_of_anything_are_read_in_their_length(filler: str) -> None:
+    """A pattern that looks back over them again and again would not end within the hour."""
+    text = filler * 100_000
+    shown, cited = read(*(text[start : start + 16] for start in range(0, len(text), 16)), "x [1] [9].")
+    assert shown.endswith("x [1]." if filler not in "`" else ".")
+    assert len(shown) > 1000
+    assert set(cited) <= {1, 2, 3}

@@ -378,3 +378,79 @@ def test_what_the_database_cannot_hold_is_replaced_or_refused(talk: Talk) -> Non
         for settings in ({"instructions": "a\x00b"}, {"document_ids": ["\x00"]}):
             refused = client.post("/v1/conversations", json={"settings": settings})
             assert refused.status_code == 422, refused.text
+
+
+def test_a_teams_conversation_answers_from_the_teams_documents_alone(talk: Talk) -> None:
+    with talk.client() as client:
+        team = client.post("/v1/teams", json={"name": "Open"}).json()["id"]
+        elsewhere = client.post("/v1/teams", json={"name": "Other"}).json()["id"]
+        conversation = begin(client, team_id=team)
+        # What is its owner's own would be read by every member of the team.
+        assert say(client, conversation, QUESTION)["message"]["declined"]
+        only = {"document_ids": [talk.documents["Lease"]]}
+        client.patch(f"/v1/conversations/{conversation}", json={"settings": only})
+        assert say(client, conversation, QUESTION)["message"]["declined"]
+        there = client.post("/v1/conversations", json={"team_id": team, "settings": {"team_id": elsewhere}})
+        assert there.status_code == 422
+        client.patch(f"/v1/documents/{talk.documents['Lease']}", json={"team_id": team})
+        assert not say(client, conversation, QUESTION)["message"]["declined"]
+
+
+def test_a_key_that_may_not_search_gets_no_answers_from_documents(talk: Talk) -> None:
+    key = talk.service.new_user("writer@example.com", scopes=("conversations:write",))
+    with talk.service.client(key) as client:
+        asked = {"model": "extractive", "messages": [{"role": "user", "content": QUESTION}]}
+        assert client.post("/v1/chat/completions", json=asked).status_code == 403
+        assert (
+            client.post("/v1/responses", json={"model": "extractive", "input": QUESTION}).status_code == 403
+        )
+        conversation = begin(client)
+        reply = client.post(f"/v1/conversations/{conversation}/messages", json={"content": QUESTION})
+        assert reply.status_code == 403
+        assert client.get("/v1/conversations").status_code == 403
+
+
+def test_what_sql_wrote_into_a_conversation_breaks_nothing(talk: Talk) -> None:
+    with talk.client() as client:
+        conversation = begin(client)
+        question = say(client, conversation, QUESTION)["message"]["reply_to"]
+
+        async def write() -> None:
+            async with talk.service.runtime.pool.acquire() as conn:
+                await conn.execute(
+                    """
+                    UPDATE "AIConversation" SET "summary" = '{"x": 1}', "settings" = '{"mode": 7}',
+                        "messages" = array_append("messages"[1:1],
+                            jsonb_build_object('role', 'assistant', 'content', 5, 'replyTo', $2::text))
+                        || '{"role": "user", "content": "?", "id": "no uuid"}'::jsonb
+                    WHERE "id" = $1
+                    """,
+                    conversation,
+                    question,
+                )
+
+        talk.service.call(write())
+        url = f"/v1/conversations/{conversation}/messages"
+        assert client.post(f"{url}/{question}/regenerate", json={}).json()["message"]["citations"]
+        assert client.post(f"{url}/no uuid/regenerate", json={}).status_code == 404
+        assert say(client, conversation, QUESTION)["message"]["citations"]
+        assert client.post(url, json={"content": "  "}).status_code == 422
+
+
+def test_an_answer_read_twice_ends_with_neither_reader_alone(talk: Talk) -> None:
+    """Whoever waits for the whole of it still does when another reader closes the stream."""
+    talk.provider.script(Say("In May ", "[1].", pause_after=1))
+    with talk.client() as client, ThreadPoolExecutor(1) as threads:
+        conversation = begin(client, model="fake-1")
+        waiting = threads.submit(say, client, conversation, QUESTION)
+        talk.provider.wait_for_request()
+
+        async def turn_id() -> str:
+            async with talk.service.runtime.pool.acquire() as conn:
+                return str(await conn.fetchval("SELECT id FROM conversation_turn"))
+
+        url = f"/v1/conversations/{conversation}/messages/{talk.service.call(turn_id())}/events"
+        with client.stream("GET", url) as reply:
+            next(iter_events(reply))
+        talk.provider.release()
+        assert waiting.result()["message"]["content"] == "In May [1]."
