@@ -28,6 +28,7 @@ from service.console.routes import console_routes
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
 from service.health.routes import health_routes
+from service.mcp.routes import run_mcp, speak_mcp
 from service.metering import UsageRecorder
 from service.notifications.routes import notifications_router
 from service.providers import EmbeddingProvider
@@ -49,8 +50,8 @@ def create_app(runtime: Runtime) -> Litestar:
     check_clerk_secrets(runtime.settings)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with events.listen(runtime.pool):
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with events.listen(runtime.pool), run_mcp(app) as app.state.mcp:
             try:
                 yield
             finally:
@@ -112,6 +113,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *usage_routes,
             receive_stripe_event,
             webhooks_router,
+            speak_mcp,
             *health_routes,
             *console_routes,
         ],
@@ -136,16 +138,35 @@ def create_app(runtime: Runtime) -> Litestar:
         logging_config=None,
         debug=False,
     )
-    _require_rows(app)
+    require_rows(app)
     return app
 
 
-def _require_rows(app: Litestar) -> None:
+def served_routes(app: Litestar) -> set[str]:
+    """Return every route, as the access table writes them. Raises LookupError for one that the guard cannot know.
+
+    A mounted ASGI application takes any method and any path below its own: one is served by a route that returns it
+    instead, as service/mcp/routes.py does.
+    """
+    mounted = [route.path_format for route in app.routes if not isinstance(route, HTTPRoute)]
+    if mounted:
+        raise LookupError(
+            f"{', '.join(mounted)}: no routes with methods, and the access table has no words for them"
+        )
+    return {
+        route_name(method, route.path_format)
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for method in route.methods
+        if method != "OPTIONS"
+    }
+
+
+def require_rows(app: Litestar) -> None:
     """Refuse to serve a route that the access table does not know: nobody has decided who may use it."""
-    for route in app.routes:
-        for method in route.methods if isinstance(route, HTTPRoute) else ():
-            if method != "OPTIONS" and route_name(method, route.path_format) not in ROUTES:
-                raise LookupError(f"{method} {route.path_format} has no row in service/auth/access.py")
+    unknown = served_routes(app) - set(ROUTES)
+    if unknown:
+        raise LookupError(f"{', '.join(sorted(unknown))}: no row in service/auth/access.py")
 
 
 def _openapi() -> OpenAPIConfig:

@@ -8,7 +8,17 @@ import structlog
 from service.settings import LogFormat, Settings
 
 # Libraries that tell of every request or poll at INFO.
-_CHATTY = ("httpx", "httpcore", "google_genai", "openai", "_granian", "granian.access", "alembic", "pgqueuer")
+_CHATTY = (
+    "httpx",
+    "httpcore",
+    "google_genai",
+    "openai",
+    "_granian",
+    "granian.access",
+    "alembic",
+    "pgqueuer",
+    "mcp",
+)
 
 
 def configure_logging(settings: Settings) -> None:

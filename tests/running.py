@@ -35,6 +35,8 @@ class Service:
     database_url: str
     _loop: asyncio.AbstractEventLoop = field(repr=False)
     _runtime: Runtime = field(repr=False)
+    _stop: asyncio.Event = field(repr=False)
+    _thread: threading.Thread = field(repr=False)
 
     def client(self, key: str | None = "", **options: Any) -> httpx.Client:
         """Return a client signed in as the owner, with another key, or with none for None."""
@@ -50,6 +52,11 @@ class Service:
     def call(self, coroutine: Any) -> Any:
         """Run a coroutine in the service's own loop, where its pool lives."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=60)
+
+    def stop(self) -> None:
+        """Stop it before the end of its block, and return when it has."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
 
     @property
     def runtime(self) -> Runtime:
@@ -101,6 +108,8 @@ def run_service(database_url: str, home: Path, *, worker: bool = True, **overrid
                     database_url=database_url,
                     _loop=asyncio.get_running_loop(),
                     _runtime=runtime,
+                    _stop=stop,
+                    _thread=threading.current_thread(),
                 )
                 if not worker:
                     ready.set()

@@ -43,6 +43,8 @@ ROUTES: Mapping[str, str | None] = {
     "GET /v1/documents/{document_id}/chunks": "documents:read",
     "GET /v1/documents/{document_id}/events": "documents:read",
     "POST /v1/search": "search",
+    # What its tools do needs the scopes of the routes that they call.
+    "POST /mcp": "search",
     "GET /v1/users/me": "account:read",
     "PATCH /v1/users/me": "account:write",
     "DELETE /v1/users/me": "account:write",

@@ -13,6 +13,15 @@ from tests.docs.markdown import ROOT, fences, shell_lines
 from tests.fakes.webhook_receiver import webhook_receiver
 from tests.running import run_service
 
+EXAMPLES = (
+    "README.md",
+    "docs/guide.md",
+    "docs/http.md",
+    "docs/teams.md",
+    "docs/webhooks.md",
+    "docs/mcp.md",
+)
+
 # A reply of 400 or more fails the example; curl's own word for what the documents promise.
 _CURL = """
 set -euo pipefail
@@ -28,7 +37,7 @@ _LEFT_OUT = ("/retry", '{"url": "https://www.')
 def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
     examples = [
         line
-        for name in ("README.md", "docs/guide.md", "docs/http.md", "docs/teams.md", "docs/webhooks.md")
+        for name in EXAMPLES
         for line in shell_lines(ROOT / name)
         if line.startswith(("curl ", "export ")) and not any(part in line for part in _LEFT_OUT)
     ]

@@ -33,9 +33,27 @@ class Expect:
     query: str = ""
     owners: bool = False
     """Whether the thing belongs to the team's owner in person, not to the team."""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def status(self, role: str) -> int:
         return int(self.answers.split()[max(0, ROLES.index(role) - 1)])
+
+
+MCP_HEADERS = {
+    "MCP-Protocol-Version": "2026-07-28",
+    "Mcp-Method": "tools/call",
+    "Accept": "application/json, text/event-stream",
+}
+
+
+def mcp_call(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the message that calls a tool of the MCP server, without a handshake before it."""
+    about = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": tool, "arguments": arguments, "_meta": about}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
 
 TEAM = "{team_id}"
@@ -51,6 +69,12 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
+    # 200 for strangers too: that there is no such team is then the tool's answer.
+    "POST /mcp": Expect(
+        "200 200 200 200 200",
+        mcp_call("search_documents", {"query": "hall", "team_id": TEAM, "document_ids": ["{document_id}"]}),
+        headers=MCP_HEADERS | {"Mcp-Name": "search_documents"},
+    ),
     "GET /v1/users/me": Expect("200 200 200 200 200"),
     "PATCH /v1/users/me": Expect("200 200 200 200 200", {"first_name": "Ann"}),
     # The owner is the team's last: who else is in it comes first.
@@ -123,6 +147,7 @@ class World:
         with self.service.client(self.key if key == "" else key) as client:
             content = _fill(json.dumps(expect.body), names) if expect.body is not None else None
             headers = {"Content-Type": "application/json"} if content else {}
+            headers |= expect.headers
             request = client.build_request(
                 method, _fill(path + expect.query, names), content=content, headers=headers
             )

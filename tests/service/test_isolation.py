@@ -1,9 +1,13 @@
 """Every route × everybody who might ask: from one table of expected answers (tests/service/isolation.py)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from litestar import Litestar, asgi, get
+from litestar.types import Receive, Scope, Send
 
+from service.app import create_app, require_rows, served_routes
 from service.auth.access import ROUTES
 from tests.database import TestServer
 from tests.running import Service, run_service
@@ -29,11 +33,24 @@ def _emptied(running: Service) -> Iterator[None]:
 
 
 def test_every_route_has_a_row(running: Service) -> None:
-    with running.client(None) as client:
-        paths = client.get("/schema/openapi.json").json()["paths"]
-    served = {f"{method.upper()} {path.rstrip('/')}" for path, item in paths.items() for method in item}
-    assert served - OPEN == set(EXPECTED)
-    assert {route for route, scope in ROUTES.items() if scope is not None} == set(EXPECTED)
+    assert served_routes(create_app(running.runtime)) == set(ROUTES)
+    assert set(ROUTES) - OPEN == set(EXPECTED)
+
+
+@get("/v1/new")
+async def _route() -> None:
+    """A route that nobody has written down."""
+
+
+@asgi("/v1/new", is_mount=True, copy_scope=True)
+async def _mounted(scope: Scope, receive: Receive, send: Send) -> None:
+    """A whole application."""
+
+
+@pytest.mark.parametrize("handler", [_route, _mounted], ids=("route", "mount"))
+def test_what_has_no_row_is_not_served(handler: Any) -> None:
+    with pytest.raises(LookupError, match="/v1/new"):
+        require_rows(Litestar([handler], openapi_config=None))
 
 
 @pytest.mark.parametrize("route", EXPECTED)
