@@ -4,18 +4,24 @@ A filter is about the value that a document's metadata has under a key.
 
 - Types count: ``eq 5`` does not match "5". gt, gte, lt and lte compare numbers with numbers and strings with
   strings (by code point); other pairs never match.
+- ``contains``, ``starts_with`` and ``ends_with`` compare strings with strings, by code point and letter by letter.
+- ``exists`` matches what is there and not null.
 - A list matches when one of its items does.
-- ``ne`` and ``nin`` are exactly the opposite of ``eq`` and ``in``. So a document without the key matches them,
-  and no other operator.
+- ``ne`` and ``nin`` are exactly the opposite of ``eq`` and ``in``, and ``not`` is of whatever it holds. So a document
+  without the key matches them, and no other operator.
 """
 
 import json
+import re
 from typing import TypeAlias
 
 import msgspec
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 200
+MAX_PATTERNS = 16
+"""Of contains and ends_with in one filter: they are regular expressions, of which PostgreSQL keeps 32 compiled."""
+MAX_PATTERN_CHARS = 1000
 
 Scalar: TypeAlias = str | int | float | bool | None
 Comparable: TypeAlias = str | int | float
@@ -71,6 +77,25 @@ class Nin(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     value: list[Scalar]
 
 
+class Contains(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    key: str
+    value: str
+
+
+class StartsWith(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="starts_with"):
+    key: str
+    value: str
+
+
+class EndsWith(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ends_with"):
+    key: str
+    value: str
+
+
+class Exists(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    key: str
+
+
 class And(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     filters: list["Filter"]
 
@@ -79,7 +104,13 @@ class Or(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     filters: list["Filter"]
 
 
-Filter: TypeAlias = Eq | Ne | Gt | Gte | Lt | Lte | In | Nin | And | Or
+class Not(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    filter: "Filter"
+
+
+Filter: TypeAlias = (
+    Eq | Ne | Gt | Gte | Lt | Lte | In | Nin | Contains | StartsWith | EndsWith | Exists | And | Or | Not
+)
 
 _ORDERINGS = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
 
@@ -91,7 +122,11 @@ def compile_filter(condition: Filter) -> str:
     """
     if _count(condition, depth=1) > MAX_CONDITIONS:
         raise FilterUnusable(f"A filter may have {MAX_CONDITIONS} conditions at most.")
-    return _compile(condition)
+    if _count_patterns(condition) > MAX_PATTERNS:
+        raise FilterUnusable(
+            f"A filter may have {MAX_PATTERNS} conditions of contains and ends_with at most."
+        )
+    return _compile(condition, negated=False)
 
 
 def _count(condition: Filter, depth: int) -> int:
@@ -102,28 +137,73 @@ def _count(condition: Filter, depth: int) -> int:
             if not filters:
                 raise FilterUnusable("and and or need at least one filter.")
             return sum(_count(inner, depth + 1) for inner in filters)
+        case Not(filter=inner):
+            return _count(inner, depth + 1)
         case In(value=values) | Nin(value=values):
             return max(1, len(values))
         case _:
             return 1
 
 
-def _compile(condition: Filter) -> str:
+def _count_patterns(condition: Filter) -> int:
     match condition:
-        case And(filters=filters):
-            return "(" + " && ".join(_compile(inner) for inner in filters) + ")"
-        case Or(filters=filters):
-            return "(" + " || ".join(_compile(inner) for inner in filters) + ")"
+        case And(filters=filters) | Or(filters=filters):
+            return sum(map(_count_patterns, filters))
+        case Not(filter=inner):
+            return _count_patterns(inner)
+        case _:
+            return int(isinstance(condition, Contains | EndsWith))
+
+
+def _compile(condition: Filter, negated: bool) -> str:
+    """Return the predicate, or its opposite. Opposites are taken of single comparisons only (De Morgan).
+
+    So the predicate grows no faster than the filter, and where comparisons are unknown, no more is true than is said.
+    """
+    match condition:
+        case And(filters=filters) | Or(filters=filters):
+            joint = " && " if isinstance(condition, And) is not negated else " || "
+            return "(" + joint.join(_compile(inner, negated) for inner in filters) + ")"
+        case Not(filter=inner):
+            return _compile(inner, not negated)
+        case Ne(key=key, value=value):
+            return _compile(Eq(key=key, value=value), not negated)
+        case Nin(key=key, value=values):
+            return _compile(In(key=key, value=values), not negated)
+        case _:
+            predicate = _compare(condition)
+            return _negate(predicate) if negated else predicate
+
+
+def _compare(
+    condition: Eq | In | Gt | Gte | Lt | Lte | Contains | StartsWith | EndsWith | Exists,
+) -> str:
+    match condition:
         case Eq(key=key, value=value):
             return _equals_any(key, [value])
         case In(key=key, value=values):
             return _equals_any(key, values)
-        case Ne(key=key, value=value):
-            return _negate(_equals_any(key, [value]))
-        case Nin(key=key, value=values):
-            return _negate(_equals_any(key, values))
+        case Contains(key=key, value=value):
+            return _matches(key, value, end="")
+        case EndsWith(key=key, value=value):
+            return _matches(key, value, end="$")
+        case StartsWith(key=key, value=value):
+            return f"({_path(key)} starts with {_literal(value)})"
+        case Exists(key=key):
+            return f"(exists({_path(key)} ? (@ != null)))"
         case Gt() | Gte() | Lt() | Lte():
             return f"({_path(condition.key)} {_ORDERINGS[type(condition)]} {_literal(condition.value)})"
+
+
+# What means something in PostgreSQL's regular expressions; a backslash before it takes the meaning away.
+_SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
+
+
+def _matches(key: str, value: str, end: str) -> str:
+    if len(value) > MAX_PATTERN_CHARS:
+        raise FilterUnusable(f"contains and ends_with take {MAX_PATTERN_CHARS:,} characters at most.")
+    pattern = _SPECIAL.sub(r"\\\g<0>", value) + end
+    return f"({_path(key)} like_regex {_literal(pattern)})"
 
 
 def _equals_any(key: str, values: list[Scalar]) -> str:

@@ -46,7 +46,7 @@ def search(
         typer.Option(
             "--filter-json",
             metavar="JSON",
-            help="A filter as the API has it: eq ne gt gte lt lte in nin and or.",
+            help='A filter as the API has it, such as {"type": "gte", "key": "year", "value": 2023}.',
         ),
     ] = None,
     document_ids: Annotated[

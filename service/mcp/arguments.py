@@ -34,8 +34,8 @@ Filters = Annotated[
     Meta(
         description=(
             'Only in documents with this metadata, as {"type": "eq", "key": "year", "value": 2024}. Types: eq, ne, '
-            "gt, gte, lt, lte; in and nin with a list as value; contains, startswith and endswith with a string; "
-            'exists with no value; and {"type": "and" | "or", "filters": [...]}, {"type": "not", "filter": ...}.'
+            "gt, gte, lt, lte; in and nin with a list as value; contains, starts_with and ends_with with a string; "
+            'exists without a value; {"type": "and" or "or", "filters": [...]}; {"type": "not", "filter": {...}}.'
         )
     ),
 ]
@@ -50,7 +50,7 @@ class SearchArguments(Arguments, kw_only=True, frozen=True):
         str,
         Meta(
             min_length=1,
-            max_length=4000,
+            max_length=8000,
             description="What to look for: a question, or words, in the language of the documents.",
         ),
     ]
@@ -70,7 +70,7 @@ class SearchArguments(Arguments, kw_only=True, frozen=True):
 
 class AskArguments(Arguments, kw_only=True, frozen=True):
     question: Annotated[
-        str, Meta(min_length=1, max_length=4000, description="The question, complete in itself.")
+        str, Meta(min_length=1, max_length=8000, description="The question, complete in itself.")
     ]
     top_k: Annotated[
         Annotated[int, Meta(ge=1, le=50)] | None,
