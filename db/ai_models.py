@@ -51,9 +51,22 @@ async def list_models(conn: Conn, *, active_only: bool = False) -> list[AIModelR
     return [_row(row) for row in rows]
 
 
-async def find_model(conn: Conn, model_id: str) -> AIModelRow | None:
-    """Return a model by its id."""
-    row = await conn.fetchrow(f'SELECT {_COLUMNS} FROM "AIModel" WHERE "id" = $1', model_id)  # noqa: S608 - constant
+async def find_model(conn: Conn, model_id: str, *, lock: bool = False) -> AIModelRow | None:
+    """Return a model by its id; locked, it changes for nobody else until the transaction ends."""
+    sql = f'SELECT {_COLUMNS} FROM "AIModel" WHERE "id" = $1'  # noqa: S608 - constant
+    row = await conn.fetchrow(sql + " FOR UPDATE" if lock else sql, model_id)
+    return None if row is None else _row(row)
+
+
+async def find_by_any_name(conn: Conn, wanted: str) -> AIModelRow | None:
+    """Return a model by its id, else by its provider's name for it, else by ours; the oldest of several."""
+    row = await conn.fetchrow(
+        f"""
+        SELECT {_COLUMNS} FROM "AIModel" WHERE "id" = $1 OR "modelId" = $1 OR "name" = $1
+        ORDER BY "id" = $1 DESC, "modelId" = $1 DESC, "isActive" DESC, "createdAt", "id" LIMIT 1
+        """,  # noqa: S608 - constant
+        wanted,
+    )
     return None if row is None else _row(row)
 
 
@@ -122,7 +135,8 @@ async def delete_model(conn: Conn, id_: str) -> bool:
     """Return whether there was one. Raises ModelInUse where conversations name it; the transaction is over then."""
     try:
         tag: str = await conn.execute('DELETE FROM "AIModel" WHERE "id" = $1', id_)
-    except asyncpg.ForeignKeyViolationError as exc:
+    # PostgreSQL 18 has an error of its own for RESTRICT.
+    except (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError) as exc:
         raise ModelInUse from exc
     return tag == "DELETE 1"
 

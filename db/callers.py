@@ -38,6 +38,7 @@ class CallerRow(msgspec.Struct, frozen=True, kw_only=True):
     invited: bool
     """Whether an invitation waits for their verified address."""
     email: str
+    email_verified: bool
     first_in_a_minute: bool
     """Whether this request moved the time of the last use of the key, or of the last login."""
     now: datetime
@@ -166,6 +167,7 @@ async def _find(conn: Conn, sql: str, by: str, limits: Sequence[Limit]) -> Calle
         team_roles=row["team_roles"],
         invited=row["invited"],
         email=row["email"],
+        email_verified=row["verified"],
         first_in_a_minute=row["first_in_a_minute"],
         now=row["now"],
         windows=[Window(*window) for window in windows],

@@ -41,15 +41,33 @@ class ChunkRow(msgspec.Struct, frozen=True, kw_only=True):
     token_count: int
 
 
-async def clear_document(conn: Conn, space_id: str, document_id: str) -> bool:
+async def clear_document(
+    conn: Conn,
+    space_id: str,
+    document_id: str,
+    chunking: tuple[int | None, int | None] = (None, None),
+) -> bool:
     """Hold the document against deletion and a second store, and remove its chunks; False where it is gone.
 
-    Two statements: what the other store wrote while we waited for the lock is seen only by a new snapshot.
+    False as well where it is to be cut in another way than this one, which is looked up once it is held.
+
+    Several statements: what the other store wrote while we waited for the lock is seen only by a new snapshot.
     """
     held = await conn.fetchval(
         'SELECT 1 FROM "Document" WHERE "spaceId" = $1 AND "id" = $2 FOR UPDATE', space_id, document_id
     )
     if held is None:
+        return False
+    is_wanted = await conn.fetchval(
+        """
+        SELECT (chunk_tokens, chunk_overlap) IS NOT DISTINCT FROM ($3::integer, $4::integer)
+        FROM ingestion WHERE space_id = $1 AND document_id = $2
+        """,
+        space_id,
+        document_id,
+        *chunking,
+    )
+    if is_wanted is False:
         return False
     await conn.execute("DELETE FROM chunk WHERE space_id = $1 AND document_id = $2", space_id, document_id)
     return True

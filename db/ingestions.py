@@ -25,6 +25,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     filename: str | None
     media_type: str | None
     attempts: int
+    chunk_tokens: int | None
+    """Of a chunk's text at most, and of them repeated at most; None for the default."""
+    chunk_overlap: int | None
+
+    @property
+    def chunking(self) -> tuple[int | None, int | None]:
+        return self.chunk_tokens, self.chunk_overlap
 
 
 async def claim_ingestion(conn: Conn, document_id: str) -> Claim | None:
@@ -42,7 +49,7 @@ async def claim_ingestion(conn: Conn, document_id: str) -> Claim | None:
           AND i.space_id = d."spaceId" AND i.document_id = d."id"
           AND i.status IN ('queued', 'processing')
         RETURNING i.space_id, i.document_id, i.attempts, d."userId" AS user_id, d."teamId" AS team_id,
-                  d."title" AS title, d."sourceUrl" AS source_url,
+                  d."title" AS title, d."sourceUrl" AS source_url, i.chunk_tokens, i.chunk_overlap,
                   o.storage_key, o.filename, o.media_type,
                   pg_notify($2, i.document_id)
         """,

@@ -6,6 +6,7 @@ Nothing here needs a transaction or session state, so a transaction-mode pooler 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -18,23 +19,39 @@ from db.pool import Conn
 EMBEDDING_INDEX = "chunk_embedding_ivfflat_idx"
 
 
+Narrowing = Literal["none", "documents", "collections"]
+"""By what a scope is less than the whole of its spaces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a search may see: chunks of these spaces and, where given, only of these documents."""
+    """What a search may see: chunks of these spaces and, where given, only of these documents or collections."""
 
     spaces: tuple[str, ...]
     document_ids: tuple[str, ...] | None = None
     filter: str | None = None
     """A jsonpath predicate over a document's metadata, made by db.filters.compile_filter."""
+    collection_ids: tuple[str, ...] | None = None
+    """Only what is in one of these collections."""
+    attributes: str | None = None
+    """A jsonpath predicate over what a document has in such a collection, made like filter."""
 
     @property
-    def is_filtered(self) -> bool:
-        return self.document_ids is not None or self.filter is not None
+    def narrowing(self) -> Narrowing:
+        if self.collection_ids is not None:
+            return "collections"
+        return "documents" if self.document_ids is not None or self.filter is not None else "none"
 
     @property
-    def arguments(self) -> tuple[list[str], list[str] | None, str | None]:
-        """The values of $1, $2 and $3."""
-        return list(self.spaces), None if self.document_ids is None else list(self.document_ids), self.filter
+    def arguments(self) -> tuple[list[str], list[str] | None, str | None, list[str] | None, str | None]:
+        """The values of $1 to $5."""
+        return (
+            list(self.spaces),
+            None if self.document_ids is None else list(self.document_ids),
+            self.filter,
+            None if self.collection_ids is None else list(self.collection_ids),
+            self.attributes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +95,39 @@ class CitedChunk(msgspec.Struct, frozen=True):
     similarity: float | None
 
 
-# The one definition of what a filter leaves of the spaces; $1, $2 and $3 are Scope.arguments. A document
-# without metadata has an empty object, so that `ne` finds it.
-_DOCUMENTS = """
-    documents AS MATERIALIZED (
-        SELECT "spaceId" AS space_id, "id" AS document_id FROM "Document"
-        WHERE "spaceId" = ANY($1::text[])
-          AND ($2::text[] IS NULL OR "id" = ANY($2::text[]))
-          AND ($3::text IS NULL OR COALESCE("metadata", '{}') @@ $3::text::jsonpath)
+# The one definition of what a filter leaves of the spaces; $1 to $5 are Scope.arguments. A document without metadata,
+# or without attributes in its collection, has an empty object, so that `ne` finds it.
+_FILTERED = """
+          AND ($2::text[] IS NULL OR d."id" = ANY($2::text[]))
+          AND ($3::text IS NULL OR COALESCE(d."metadata", '{}') @@ $3::text::jsonpath)
     ),"""
-# Without a filter the documents are not looked at; the statement still has to name its parameters.
-_NO_FILTER = """
-    unfiltered AS (SELECT $2::text[], $3::text),"""
+_DOCUMENTS: dict[Narrowing, str] = {
+    # The documents are not looked at; the statement still has to name its parameters.
+    "none": """
+    unfiltered AS (SELECT $2::text[], $3::text, $4::text[], $5::text),""",
+    "documents": """
+    uncollected AS (SELECT $4::text[], $5::text),
+    documents AS MATERIALIZED (
+        SELECT d."spaceId" AS space_id, d."id" AS document_id FROM "Document" AS d
+        WHERE d."spaceId" = ANY($1::text[])<filtered>""",
+    # From the collections to their documents, which may be a few of a large space. One document may be in several.
+    "collections": """
+    documents AS MATERIALIZED (
+        SELECT DISTINCT d."spaceId" AS space_id, d."id" AS document_id
+        FROM collection_document AS m
+        JOIN "Document" AS d ON d."spaceId" = m.space_id AND d."id" = m.document_id
+        WHERE m.space_id = ANY($1::text[]) AND m.collection_id = ANY($4::text[]) AND m.cancelled_at IS NULL
+          AND ($5::text IS NULL OR COALESCE(m.attributes, '{}') @@ $5::text::jsonpath)<filtered>""",
+}
 
 _IN_DOCUMENTS = "AND (space_id, document_id) IN (SELECT space_id, document_id FROM documents)"
 
 
-def _compose(template: str, *, filtered: bool, **parts: str) -> str:
+def _compose(template: str, *, narrowing: Narrowing, **parts: str) -> str:
     """Fill in a statement's constant parts; what people send is in its parameters, never in its text."""
     parts |= {
-        "documents": _DOCUMENTS if filtered else _NO_FILTER,
-        "in_documents": _IN_DOCUMENTS if filtered else "",
+        "documents": _DOCUMENTS[narrowing].replace("<filtered>", _FILTERED),
+        "in_documents": "" if narrowing == "none" else _IN_DOCUMENTS,
     }
     for name, text in parts.items():
         template = template.replace(f"<{name}>", text)
@@ -109,27 +138,30 @@ _SURVEY = """
     WITH <documents>
     counts AS (
         SELECT term, sum(chunks)::bigint AS chunks FROM term_count
-        WHERE space_id = ANY($1::text[]) AND term = ANY($4::integer[])
+        WHERE space_id = ANY($1::text[]) AND term = ANY($6::integer[])
         GROUP BY term
     )
     SELECT COALESCE((SELECT array_agg(term ORDER BY term) FROM counts), '{}') AS terms,
            COALESCE((SELECT array_agg(chunks ORDER BY term) FROM counts), '{}') AS chunks_with,
            COALESCE((<scope_size>), 0) AS chunks,
-           (SELECT probes FROM vector_index WHERE index_name = $5 AND lists > 1) AS probes
+           (SELECT probes FROM vector_index WHERE index_name = $7 AND lists > 1) AS probes
     """
+_NARROWINGS: tuple[Narrowing, ...] = get_args(Narrowing)
 _SURVEYS = {
-    False: _compose(_SURVEY, filtered=False, scope_size="SELECT chunks FROM counts WHERE term = 0"),
-    True: _compose(
+    narrowing: _compose(
         _SURVEY,
-        filtered=True,
-        scope_size="SELECT sum(chunk_count) FROM documents JOIN ingestion USING (space_id, document_id)",
-    ),
+        narrowing=narrowing,
+        scope_size="SELECT chunks FROM counts WHERE term = 0"
+        if narrowing == "none"
+        else "SELECT sum(chunk_count) FROM documents JOIN ingestion USING (space_id, document_id)",
+    )
+    for narrowing in _NARROWINGS
 }
 
 
 async def survey_scope(conn: Conn, scope: Scope, terms: Sequence[int]) -> Survey:
     """Count what IDF and the choice of plan need. terms hold 0, which counts the chunks."""
-    row = await conn.fetchrow(_SURVEYS[scope.is_filtered], *scope.arguments, list(terms), EMBEDDING_INDEX)
+    row = await conn.fetchrow(_SURVEYS[scope.narrowing], *scope.arguments, list(terms), EMBEDDING_INDEX)
     if row is None:
         raise AssertionError("a query without FROM has a row")
     return Survey(dict(zip(row["terms"], row["chunks_with"], strict=True)), row["chunks"], row["probes"])
@@ -146,9 +178,9 @@ _CANDIDATES = """
         WHERE (space_id = ANY($1::text[])) IS TRUE <in_documents>
           AND scope_terms(space_id, terms) && (
               SELECT array_agg(scoped.term)
-              FROM unnest($1::text[]) AS space (id), unnest(scope_terms(space.id, $7::integer[])) AS scoped (term))
-        ORDER BY term_weights <#> $8, id
-        LIMIT $9
+              FROM unnest($1::text[]) AS space (id), unnest(scope_terms(space.id, $9::integer[])) AS scoped (term))
+        ORDER BY term_weights <#> $10, id
+        LIMIT $11
     ),
     found AS (
         SELECT space_id, chunk_id, bool_or(by_semantic) AS by_semantic
@@ -157,32 +189,32 @@ _CANDIDATES = """
     )
     -- What one leg found the other scores as well: it knows the chunk, only not among its first.
     SELECT found.space_id, found.chunk_id,
-           -(e.embedding <#> $5) AS semantic,
-           NULLIF(-(c.term_weights <#> $10), 0) AS lexical,
-           NULLIF(-(c.term_weights <#> $8), 0) AS words,
+           -(e.embedding <#> $7) AS semantic,
+           NULLIF(-(c.term_weights <#> $12), 0) AS lexical,
+           NULLIF(-(c.term_weights <#> $10), 0) AS words,
            found.by_semantic
     FROM found
     JOIN chunk AS c ON c.space_id = found.space_id AND c.id = found.chunk_id
     LEFT JOIN chunk_embedding AS e
-        ON e.space_id = found.space_id AND e.chunk_id = found.chunk_id AND e.model = $4
+        ON e.space_id = found.space_id AND e.chunk_id = found.chunk_id AND e.model = $6
     ORDER BY found.chunk_id
     """
 # Of unit vectors the inner product is the cosine, at a third of the work; and the index, being one of cosine
 # distances, is no plan for it: every vector of the scope is compared.
 _EXACT = """
         SELECT space_id, chunk_id FROM chunk_embedding
-        WHERE space_id = ANY($1::text[]) AND model = $4 <in_documents>
-        ORDER BY embedding <#> $5, chunk_id
-        LIMIT $6"""
+        WHERE space_id = ANY($1::text[]) AND model = $6 <in_documents>
+        ORDER BY embedding <#> $7, chunk_id
+        LIMIT $8"""
 _APPROXIMATE = """
-        SELECT space_id, chunk_id FROM approximate_neighbours($1::text[], <document_ids>, $4, $5, $6, $11)"""
+        SELECT space_id, chunk_id FROM approximate_neighbours($1::text[], <document_ids>, $6, $7, $8, $13)"""
 _CANDIDATE_SEARCHES = {
-    (filtered, approximate): _compose(
+    (narrowing, approximate): _compose(
         _CANDIDATES.replace("<semantic>", _APPROXIMATE if approximate else _EXACT),
-        filtered=filtered,
-        document_ids="ARRAY(SELECT document_id FROM documents)" if filtered else "NULL",
+        narrowing=narrowing,
+        document_ids="NULL" if narrowing == "none" else "ARRAY(SELECT document_id FROM documents)",
     )
-    for filtered in (False, True)
+    for narrowing in _NARROWINGS
     for approximate in (False, True)
 }
 
@@ -206,7 +238,7 @@ async def find_candidates(
     asks for the approximate index; None compares every vector.
     """
     rows = await conn.fetch(
-        _CANDIDATE_SEARCHES[scope.is_filtered, probes is not None],
+        _CANDIDATE_SEARCHES[scope.narrowing, probes is not None],
         *scope.arguments,
         model,
         embedding,

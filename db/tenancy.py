@@ -48,7 +48,7 @@ async def as_service(conn: Conn) -> AsyncIterator[Conn]:
 
 @asynccontextmanager
 async def as_system(pool: Pool) -> AsyncIterator[Conn]:
-    """Open a transaction for what no tenant asked for: signed events from outside, commands of the operator."""
+    """Open a transaction for what is no tenant's: events from outside, what administrators and operators do."""
     with translated():
         async with pool.acquire() as conn, conn.transaction():
             yield conn

@@ -58,13 +58,18 @@ def chunk_document(
     tokenizer: Tokenizer,
     window_tokens: int,
     target_tokens: int = DEFAULT_TARGET_TOKENS,
+    text_tokens: int | None = None,
+    overlap_tokens: int | None = None,
 ) -> list[Chunk]:
     """Return the chunks of the document in order; together they hold every character that is not white space.
 
-    The embedding_text of every chunk, under this title, has at most window_tokens tokens.
+    The embedding_text of every chunk, under this title, has at most window_tokens tokens, and target_tokens unless
+    text_tokens says how many its text alone may have. overlap_tokens is how many of them each chunk repeats of the
+    one before at most, within a section; None repeats only where a block had to be cut.
     Raises ValueError when the window is too small to hold the title and some text.
     """
-    chunker = _Chunker(parsed, title, tokenizer, window_tokens, min(target_tokens, window_tokens))
+    target = window_tokens if text_tokens is not None else min(target_tokens, window_tokens)
+    chunker = _Chunker(parsed, title, tokenizer, window_tokens, target, text_tokens, overlap_tokens)
     return list(chunker.chunks())
 
 
@@ -78,12 +83,16 @@ class _Chunker:
         tokenizer: Tokenizer,
         window_tokens: int,
         target_tokens: int,
+        text_tokens: int | None,
+        overlap_tokens: int | None,
     ) -> None:
         self._parsed = parsed
         self._title = title
         self._tokenizer = tokenizer
         self._window_tokens = window_tokens
         self._target_tokens = target_tokens
+        self._text_tokens = text_tokens
+        self._overlap_tokens = overlap_tokens
         self._tokens = TokenIndex(parsed.text, tokenizer.token_starts(parsed.text))
         self._room_of_path: dict[tuple[str, ...], int] = {}
 
@@ -97,7 +106,7 @@ class _Chunker:
 
     def _pack(self, group: Sequence[Section]) -> Iterator[tuple[Span, Sequence[Piece], int]]:
         room = min(self._room(section.path) for section in group)
-        packer = Packer(self._parsed.text, self._tokens, room)
+        packer = Packer(self._parsed.text, self._tokens, room, self._overlap_tokens)
         packer.load(group)
         while packer.has_pieces:
             limit = room
@@ -126,6 +135,8 @@ class _Chunker:
                 raise ValueError(
                     f"A window of {self._window_tokens} tokens has no room for text after {header!r}"
                 )
+            if self._text_tokens is not None:
+                room = min(room, self._text_tokens)
             self._room_of_path[path] = room
         return room
 

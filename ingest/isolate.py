@@ -99,8 +99,10 @@ class ParserPool:
         window_tokens: int,
         *,
         target_tokens: int = DEFAULT_TARGET_TOKENS,
+        text_tokens: int | None = None,
+        overlap_tokens: int | None = None,
     ) -> tuple[ParsedDocument, list[Chunk]]:
-        """Return the document (without its blocks) and its chunks.
+        """Return the document (without its blocks) and its chunks, cut as chunk_document does.
 
         The document's title is the one the chunks were measured with: the title given, else the one found in
         the file, else the file's name. Use it for embedding_text. Raises what parse() raises, and ParserLimit
@@ -115,6 +117,8 @@ class ParserPool:
             tokenizer_spec.path_or_name,
             window_tokens,
             target_tokens,
+            text_tokens,
+            overlap_tokens,
             cpu_limit_s=int(self._timeout_s) + 30,
         )
         async with self._slots:

@@ -84,6 +84,8 @@ def _chunk(parsed: ParsedDocument, request: Request) -> Parsed:
         tokenizer=spec.load(),
         window_tokens=request.window_tokens,
         target_tokens=request.target_tokens,
+        text_tokens=request.text_tokens,
+        overlap_tokens=request.overlap_tokens,
     )
     return Parsed(parsed.text, list(parsed.page_starts), title, dict(parsed.metadata), to_rows(chunks))
 

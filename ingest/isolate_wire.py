@@ -25,6 +25,8 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     tokenizer_name: str
     window_tokens: int
     target_tokens: int
+    text_tokens: int | None
+    overlap_tokens: int | None
     cpu_limit_s: int
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 
@@ -127,13 +127,17 @@ def _with_long_gaps_filled(starts: "np.ndarray[tuple[int], np.dtype[np.int64]]",
 class Packer:
     """Takes the pieces of sections one chunk at a time, so that the caller can measure each before it counts."""
 
-    def __init__(self, text: str, tokens: TokenIndex, room: int) -> None:
+    def __init__(self, text: str, tokens: TokenIndex, room: int, overlap_tokens: int | None = None) -> None:
+        """overlap_tokens is how much of the chunk before each repeats at most; None: only of a block that was cut."""
         self._text = text
         self._tokens = tokens
         self._room = room
+        self._overlap_tokens = overlap_tokens
         self._pieces: deque[Piece] = deque()
         self._last: Piece | None = None
         self._last_start = -1
+        # Where that part of the last chunk begins which stands under the same headings as its last.
+        self._last_path_start = -1
         self._char_end = 0
 
     @property
@@ -167,6 +171,9 @@ class Packer:
         for _ in pieces:
             self._last = self._pieces.popleft()
         self._last_start = span[0]
+        under = list(takewhile(lambda piece: piece.path == pieces[-1].path, reversed(pieces)))
+        # What the chunk repeats stands under the headings of its first piece.
+        self._last_path_start = span[0] if len(under) == len(pieces) else under[-1].char_start
 
     def _choose(self, start: int, limit: int) -> int:
         """How many pieces the chunk takes: near an equal share of what is left, cut where it hurts least."""
@@ -189,6 +196,8 @@ class Packer:
     def _overlap_start(self, first: Piece, limit: int) -> int:
         """Where the chunk begins: before its first piece, if that was torn off the one before."""
         last = self._last
+        if self._overlap_tokens is not None:
+            return self._fixed_overlap_start(first, limit, self._overlap_tokens)
         if last is None or first.joint not in _REPEATED:
             return first.char_start
         if first.joint is Joint.SENTENCE and last.joint is not Joint.WORD:
@@ -197,6 +206,22 @@ class Packer:
                 return last.char_start
         wanted = self._tokens.start_of(first.char_start, max(1, int(limit * WORD_OVERLAP_SHARE)))
         return self._next_word(max(wanted, last.char_start), first.char_start)
+
+    def _fixed_overlap_start(self, first: Piece, limit: int, overlap_tokens: int) -> int:
+        """Where the chunk begins to repeat at most so many tokens, whole words of the same section."""
+        if self._last is None or self._last.path != first.path:
+            return first.char_start
+        spare = min(overlap_tokens, limit - self._tokens.count(first.char_start, first.char_end))
+        if spare <= 0:
+            return first.char_start
+        wanted = max(
+            self._tokens.start_of(first.char_start, spare), self._last_path_start, self._last_start + 1
+        )
+        start = self._next_word(wanted, first.char_start)
+        # A word's first letters may be a token that begins before it.
+        while start < first.char_start and self._tokens.count(start, first.char_start) > spare:
+            start = self._next_word(start + 1, first.char_start)
+        return start
 
     def _next_word(self, position: int, end: int) -> int:
         if position > 0 and not self._text[position - 1].isspace():

@@ -115,6 +115,8 @@ async def _run(ingestor: Ingestor, claim: ingestions.Claim, progress: _Progress)
             _given_title(claim),
             ingestor.embedder.tokenizer_spec,
             ingestor.embedder.window_tokens,
+            text_tokens=claim.chunk_tokens,
+            overlap_tokens=claim.chunk_overlap,
         )
     title = parsed.title or claim.title
     if len(chunks) > EMBED_BATCH:  # shorter ones are done before anybody has read it
@@ -129,6 +131,7 @@ async def _run(ingestor: Ingestor, claim: ingestions.Claim, progress: _Progress)
         rows=store.to_rows(claim.document_id, title, chunks, hashes),
         embeddings=embeddings,
         model=ingestor.embedder.model,
+        chunking=claim.chunking,
     )
     async with ingestor.pool.acquire() as conn, conn.transaction():
         if not await store.store_document(conn, claim.space_id, claim.document_id, prepared):

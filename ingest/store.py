@@ -26,6 +26,8 @@ class Prepared:
     rows: list[chunk_rows.NewChunk]
     embeddings: Embeddings
     model: str
+    chunking: tuple[int | None, int | None] = (None, None)
+    """How it was cut: tokens and overlap that were asked for."""
 
 
 def content_hash(title: str, chunk: Chunk) -> bytes:
@@ -83,8 +85,11 @@ def to_original(file: StoredFile) -> documents.Original:
 
 
 async def store_document(conn: Conn, space_id: str, document_id: str, prepared: Prepared) -> bool:
-    """Make the document searchable, in conn's transaction; False where it was deleted meanwhile."""
-    if not await chunk_rows.clear_document(conn, space_id, document_id):
+    """Make the document searchable, in conn's transaction; False where it was deleted meanwhile.
+
+    Also where somebody wants it cut otherwise by now: there is another job for that.
+    """
+    if not await chunk_rows.clear_document(conn, space_id, document_id, prepared.chunking):
         return False
     await chunk_rows.insert_chunks(
         conn, space_id, document_id, prepared.rows, model=prepared.model, embeddings=prepared.embeddings

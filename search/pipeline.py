@@ -75,9 +75,10 @@ async def search(
     found = await retrieve(pool, query, model=embedder.model, embedding=embedding, words=words, survey=survey)
     # A query without a word, of emoji or of small words alone, asks the lexical leg nothing: it has no say.
     mode = Mode.SEMANTIC if query.mode is Mode.HYBRID and not words.sought else query.mode
-    legs = weigh_legs(
-        found.candidates, lexical_ceiling=words.best_score, semantic_weight=_SEMANTIC_WEIGHTS[mode]
-    )
+    weight = _SEMANTIC_WEIGHTS[mode]
+    if mode is Mode.HYBRID and query.semantic_weight is not None:
+        weight = query.semantic_weight
+    legs = weigh_legs(found.candidates, lexical_ceiling=words.best_score, semantic_weight=weight)
     hits = fuse([Ranked(candidate, candidate.semantic) for candidate in found.candidates], legs)
     hits = hits[: query.top_k + (RERANK_MARGIN if query.mode is Mode.HYBRID else 0)]
     async with pool.acquire() as conn:

@@ -50,6 +50,12 @@ class SearchRequest:
     filters: Filter | None = None
     document_ids: tuple[str, ...] | None = None
     min_score: float = 0.0
+    collection_ids: tuple[str, ...] | None = None
+    """Only documents of these collections; they narrow what the spaces allow, and never widen it."""
+    attributes: Filter | None = None
+    """A filter over what a document has in these collections."""
+    semantic_weight: float | None = None
+    """Of the semantic leg in hybrid search, from 0 to 1; None: the measured best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Query:
     top_k: int
     mode: Mode
     min_score: float
+    semantic_weight: float | None = None
 
 
 def read_request(request: SearchRequest, spaces: tuple[str, ...]) -> Query:
@@ -74,10 +81,20 @@ def read_request(request: SearchRequest, spaces: tuple[str, ...]) -> Query:
         raise InvalidQuery(f"top_k is {request.top_k}: it goes from 1 to {MAX_TOP_K}.")
     if not 0 <= request.min_score <= 1:
         raise InvalidQuery(f"min_score is {request.min_score}: it goes from 0 to 1.")
-    if any(_UNPRINTABLE.search(document_id) for document_id in request.document_ids or ()):
-        raise InvalidQuery("A document id holds no control characters.")
-    scope = Scope(spaces, document_ids=request.document_ids, filter=_compile(request.filters))
-    return Query(text, scope, request.top_k, request.mode, request.min_score)
+    if request.semantic_weight is not None and not 0 <= request.semantic_weight <= 1:
+        raise InvalidQuery(f"semantic_weight is {request.semantic_weight}: it goes from 0 to 1.")
+    if any(
+        _UNPRINTABLE.search(name) for name in (*(request.document_ids or ()), *(request.collection_ids or ()))
+    ):
+        raise InvalidQuery("The id of a document or a collection holds no control characters.")
+    scope = Scope(
+        spaces,
+        document_ids=request.document_ids,
+        filter=_compile(request.filters),
+        collection_ids=request.collection_ids,
+        attributes=_compile(request.attributes),
+    )
+    return Query(text, scope, request.top_k, request.mode, request.min_score, request.semantic_weight)
 
 
 def _compile(filters: Filter | None) -> str | None:

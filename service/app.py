@@ -19,19 +19,28 @@ from db.usage import UsageEntry, insert_usage
 from ingest.originals import Originals
 from service.accounts.events import check_clerk_secrets, receive_clerk_event
 from service.accounts.routes import accounts_router
+from service.ai_models.routes import ai_models_router
+from service.answering.asking import Answerer
+from service.answering.live import LiveAnswers
+from service.answers.routes import answer_question
 from service.api_keys.routes import api_keys_router
 from service.auth.access import ROUTES
 from service.auth.guard import provide_caller, require_caller, route_name
 from service.auth.rates import configured_limits
 from service.billing.routes import receive_stripe_event
 from service.console.routes import console_routes
+from service.conversations.asking import Chat
+from service.conversations.routes import conversations_router
+from service.conversations.turns import Turns
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
 from service.health.routes import health_routes
 from service.mcp.routes import run_mcp, speak_mcp
 from service.metering import UsageRecorder
 from service.notifications.routes import notifications_router
+from service.openai_api.routes import openai_routes
 from service.providers import EmbeddingProvider
+from service.providers.chat import ChatModels
 from service.query_meter import QueryMeter
 from service.reference import ReferencePage
 from service.runtime import Runtime
@@ -47,7 +56,10 @@ def create_app(runtime: Runtime) -> Litestar:
     """Return the application on an open runtime; its lifespan holds the listener for document events."""
     events = Events()
     secret_box = SecretBox(runtime.settings.encryption_keys())
+    chat_models = ChatModels(secret_box, runtime.settings)
     check_clerk_secrets(runtime.settings)
+
+    live_answers = LiveAnswers()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -55,7 +67,9 @@ def create_app(runtime: Runtime) -> Litestar:
             try:
                 yield
             finally:
+                await live_answers.aclose()
                 await usage_recorder.drain()
+                await chat_models.aclose()
 
     async def write_usage(entries: Sequence[UsageEntry]) -> None:
         async with runtime.pool.acquire() as conn:
@@ -63,6 +77,25 @@ def create_app(runtime: Runtime) -> Litestar:
 
     usage_recorder = UsageRecorder(write_usage)
     query_meter = QueryMeter(runtime.embedder, runtime.settings.embedding_price_per_million)
+
+    answerer = Answerer(
+        runtime.pool,
+        runtime.embedder,
+        chat_models,
+        usage_recorder,
+        query_meter,
+        runtime.settings.answer_min_score,
+    )
+    chat = Chat(runtime.pool, answerer, Turns(runtime.pool, answerer, live_answers))
+
+    async def provide_answerer() -> Answerer:
+        return answerer
+
+    async def provide_live_answers() -> LiveAnswers:
+        return live_answers
+
+    async def provide_chat() -> Chat:
+        return chat
 
     async def provide_pool() -> Pool:
         return runtime.pool
@@ -88,6 +121,9 @@ def create_app(runtime: Runtime) -> Litestar:
     async def provide_secret_box() -> SecretBox:
         return secret_box
 
+    async def provide_chat_models() -> ChatModels:
+        return chat_models
+
     def defaults(config: AppConfig) -> AppConfig:
         config.state = State(
             {
@@ -95,6 +131,7 @@ def create_app(runtime: Runtime) -> Litestar:
                 "signing_secret": runtime.settings.signing_secret(),
                 "rate_limits": configured_limits(runtime.settings),
                 "verifier": runtime.verifier,
+                "administrators": runtime.settings.administrator_emails,
                 "new_tier": runtime.settings.new_tier,
                 "events": events,
             }
@@ -105,12 +142,16 @@ def create_app(runtime: Runtime) -> Litestar:
         route_handlers=[
             documents_router,
             *search_routes,
+            answer_question,
+            conversations_router,
+            ai_models_router,
             accounts_router,
             receive_clerk_event,
             api_keys_router,
             *teams_routers,
             notifications_router,
             *usage_routes,
+            *openai_routes,
             receive_stripe_event,
             webhooks_router,
             speak_mcp,
@@ -126,6 +167,10 @@ def create_app(runtime: Runtime) -> Litestar:
             # Not "events": Litestar takes what is wrong with a body's field of a dependency's name for a fault of ours.
             "event_feed": Provide(provide_events),
             "secret_box": Provide(provide_secret_box),
+            "chat_models": Provide(provide_chat_models),
+            "answerer": Provide(provide_answerer),
+            "live_answers": Provide(provide_live_answers),
+            "chat": Provide(provide_chat),
             "usage_recorder": Provide(provide_usage_recorder),
             "query_meter": Provide(provide_query_meter),
         },
@@ -179,12 +224,16 @@ def _openapi() -> OpenAPIConfig:
         tags=[
             Tag("documents"),
             Tag("search"),
+            Tag("answers"),
+            Tag("conversations"),
+            Tag("AI models"),
             Tag("account"),
             Tag("API keys"),
             Tag("teams"),
             Tag("notifications"),
             Tag("usage"),
             Tag("webhooks"),
+            Tag("OpenAI-compatible"),
             Tag("health"),
         ],
         components=Components(

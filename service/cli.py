@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from service.commands import db, evaluate, index, ingest, keys, mcp, search, serve, users
+from service.commands import db, evaluate, index, ingest, keys, mcp, models, search, serve, users
 from service.commands.output import CommandFailed, print_error
 
 HELP = """Search your documents, with exact citations, on the PostgreSQL you already run.
@@ -25,8 +25,8 @@ Environment:
   DOCSEARCH_URL      server that ingest, search and mcp talk to [the local one]
   DOCSEARCH_API_KEY  key they sign in with [the local owner's]
   DOCSEARCH_HOME     folder of the local database and keys [.docsearch]
-  DATABASE_URL       PostgreSQL that serve, worker, eval, keys, users, db and
-                     index use [an embedded one in DOCSEARCH_HOME]
+  DATABASE_URL       PostgreSQL that serve, worker, eval, keys, users, models,
+                     db and index use [an embedded one in DOCSEARCH_HOME]
 
 Every command has its own --help, with examples. Results go to stdout, progress and errors to stderr; the exit
 code is 0 only when all of it worked.
@@ -107,6 +107,7 @@ app.command("mcp")(mcp.mcp)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
+app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
 app.add_typer(index.app, name="index")
 

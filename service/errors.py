@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: one place that turns what went wrong into a status and a sentence."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -142,22 +143,34 @@ def _from_unexpected(exc: Exception) -> ProblemDetailsException:
     )
 
 
+_FAMILIES: dict[type[Exception], Callable[[Any], ProblemDetailsException]] = {
+    HTTPException: _from_http,
+    ValidationException: _from_validation,
+    IngestError: _from_ingest,
+    SearchError: _from_search,
+    Refused: _from_refused,
+    DatabaseError: _from_outage,
+    RecursionError: _from_depth,
+    Exception: _from_unexpected,
+}
+"""Every family of errors, mapped once; subclasses follow."""
+
+
 def problem_details_plugin() -> ProblemDetailsPlugin:
-    """Return the plugin with every family of errors mapped once; subclasses follow."""
-    return ProblemDetailsPlugin(
-        ProblemDetailsConfig(
-            exception_to_problem_detail_map={
-                HTTPException: _from_http,
-                ValidationException: _from_validation,
-                IngestError: _from_ingest,
-                SearchError: _from_search,
-                Refused: _from_refused,
-                DatabaseError: _from_outage,
-                RecursionError: _from_depth,
-                Exception: _from_unexpected,
-            }
-        )
-    )
+    return ProblemDetailsPlugin(ProblemDetailsConfig(exception_to_problem_detail_map=dict(_FAMILIES)))
+
+
+def error_families() -> list[type[Exception]]:
+    """Return the classes that a router has to handle to answer every error in a form of its own."""
+    return [ProblemDetailsException, *_FAMILIES]
+
+
+def to_problem(exc: Exception) -> ProblemDetailsException:
+    """Return the status and the sentence of whatever went wrong; what nobody expected is logged."""
+    if isinstance(exc, ProblemDetailsException):
+        return exc
+    family = next(kind for kind in type(exc).__mro__ if kind in _FAMILIES)
+    return _FAMILIES[family](exc)
 
 
 def request_label(request: Request[Any, Any, Any]) -> str:

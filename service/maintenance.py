@@ -4,18 +4,27 @@ import structlog
 
 from db.callers import prune_rate_limits
 from db.deliveries import prune_deliveries
+from db.documents import delete_document
 from db.errors import NotTheOwner
+from db.events import notify_document
+from db.files import ExpiredFile, lock_expired
 from db.idempotency import prune_keys
 from db.invitations import prune_invitations
+from db.jobs import enqueue_original_deletions
 from db.lexical import compact_term_counts
-from db.pool import Pool, open_pool
+from db.outbox import emit_document
+from db.pool import Conn, Pool, open_pool
 from db.received_events import prune_events
+from db.tenancy import as_system
+from db.usage import UsageEntry, insert_usage
 from db.vector_index import needs_rebuild, rebuild, status
 
 log = structlog.get_logger()
 
 # Far longer than the last attempt of a delivery takes to come.
 DELIVERIES_KEPT_DAYS = 30
+# Documents of one transaction: each takes its chunks along, and locks its owner's counter of bytes until the end.
+_EXPIRED_AT_ONCE = 50
 
 
 async def compact_terms(pool: Pool) -> None:
@@ -63,6 +72,37 @@ async def prune_expired(pool: Pool) -> None:
         events = await prune_events(conn)
     if rates or invitations or events:
         log.info("expired_rows_pruned", rate_limits=rates, invitations=invitations, events=events)
+
+
+async def delete_expired_files(pool: Pool) -> None:
+    """Delete documents whose time is over as their owners would have; their bytes go by a job of their own."""
+    total = 0
+    while True:
+        async with as_system(pool) as conn:
+            expired = await lock_expired(conn, limit=_EXPIRED_AT_ONCE)
+            keys = [await _delete_expired(conn, file) for file in expired]
+            await enqueue_original_deletions(conn, [key for key in keys if key])
+        total += len(expired)
+        if not expired:
+            break
+    if total:
+        log.info("expired_files_deleted", documents=total)
+
+
+async def _delete_expired(conn: Conn, file: ExpiredFile) -> str | None:
+    """Delete one and return where its bytes are."""
+    await emit_document(conn, file.space_id, "document.deleted", file.document_id, reason="expired")
+    deletion = UsageEntry(
+        user_id=file.user_id,
+        team_id=file.team_id,
+        resource="document",
+        resource_id=file.document_id,
+        action="delete",
+        size_bytes=file.size_bytes,
+    )
+    await insert_usage(conn, [deletion])
+    await notify_document(conn, file.document_id)
+    return await delete_document(conn, [file.space_id], file.document_id)
 
 
 async def prune_webhook_deliveries(pool: Pool) -> None:

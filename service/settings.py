@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         default="",
         description="Private networks that webhooks may be sent to, as 10.0.0.0/8; public addresses always may.",
     )
+    answer_min_score: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.46,
+        description="Score of the best hit below which an answer says that nothing was found. The default is measured "
+        "for the bundled embedder; others want their own.",
+    )
     model_allowed_networks: str | None = Field(
         default=None,
         description="Private networks that AI models may be asked in, with or without TLS, as 10.0.0.0/8; public "

@@ -15,6 +15,7 @@ from service.accounts.jobs import run_original_deletion, run_sweep
 from service.documents.jobs import run_ingestion
 from service.maintenance import (
     compact_terms,
+    delete_expired_files,
     maintain_vector_index,
     prune_expired,
     prune_idempotency_keys,
@@ -91,6 +92,10 @@ def build_queue(ingestor: Ingestor, owner_url: str, concurrency: int) -> PgQueue
     @queue.schedule("prune_expired", "23 * * * *")
     async def expired(_: Schedule) -> None:
         await prune_expired(ingestor.pool)
+
+    @queue.schedule("delete_expired_files", "7 * * * *")
+    async def files(_: Schedule) -> None:
+        await delete_expired_files(ingestor.pool)
 
     @queue.schedule("prune_deliveries", "41 * * * *")
     async def deliveries(_: Schedule) -> None:

@@ -23,6 +23,8 @@ class Caller:
     scopes: frozenset[str]
     roles: Mapping[str, Role]
     """Their role in each of their teams, by id."""
+    is_administrator: bool = False
+    """Whether they may change what belongs to nobody and is there for all, such as the AI models."""
 
     @property
     def own_space(self) -> str:
@@ -45,6 +47,15 @@ class Caller:
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
+
+    def require_administrator(self) -> None:
+        """Raise 403 for everybody but the local owner and those of the setting ADMINISTRATORS."""
+        if not self.is_administrator:
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "This is for administrators: the local owner, and those whose verified e-mail address is in "
+                "ADMINISTRATORS.",
+            )
 
     def require(self, permission: str, team_id: str) -> None:
         """Raise 404 for a team that the caller is not in, 403 where their role does not go so far."""

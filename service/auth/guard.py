@@ -1,6 +1,7 @@
 """Every route is closed unless the access table says otherwise: authentication, scopes and rates in one guard."""
 
 import hmac
+from collections.abc import Container
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,7 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 
 from db.callers import CallerRow, find_caller, is_admitted
+from db.users import LOCAL_OWNER_CLERK_ID
 from service.auth.access import PUBLIC, ROUTES, Role
 from service.auth.caller import ALL_SCOPES, Caller
 from service.auth.errors import IdentityProviderUnavailable, TokenRefused
@@ -40,7 +42,7 @@ async def require_caller(connection: ASGIConnection[Any, Any, Any, Any], _: Base
     row = await _authenticate(state, connection.headers.get("authorization"))
     scope[RESPONSE_HEADERS] = rate_headers(row, state.rate_limits)
     check_rates(row, state.rate_limits)
-    caller = to_caller(row)
+    caller = to_caller(row, state.administrators)
     if not caller.may(needed):
         raise Problem(
             HTTPStatus.FORBIDDEN,
@@ -94,7 +96,9 @@ async def is_still_valid(state: State, caller: Caller) -> bool:
         return await is_admitted(conn, caller.user_id, caller.key_id)
 
 
-def to_caller(row: CallerRow) -> Caller:
+def to_caller(row: CallerRow, administrators: Container[str] = frozenset()) -> Caller:
+    """Return the caller that a row is; administrators are addresses in lower case, which count where verified."""
+    named = row.email_verified and row.email.lower() in administrators
     return Caller(
         user_id=row.user_id,
         subject=row.subject,
@@ -102,6 +106,7 @@ def to_caller(row: CallerRow) -> Caller:
         expires_at=row.expires_at,
         scopes=ALL_SCOPES if row.key_id is None else frozenset(row.scopes),
         roles={team_id: Role(role) for team_id, role in zip(row.team_ids, row.team_roles, strict=True)},
+        is_administrator=named or row.subject == LOCAL_OWNER_CLERK_ID,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from db import documents, idempotency, jobs
+from db import documents, files, idempotency, jobs
 from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from db.usage import UsageEntry, insert_usage
@@ -39,11 +39,17 @@ class Intake:
     team_id: str | None
     source_type: str
     source_url: str | None
+    purpose: str | None = None
+    """What a file was uploaded for; None where nobody was asked."""
+    expires_after_s: int | None = None
+    """Seconds after which it goes by itself; only with a purpose."""
 
     def request_hash(self) -> bytes:
         """Return what makes two requests the same request, for Idempotency-Key."""
         digest = None if self.file is None else self.file.sha256.hex()
-        parts = [digest, self.title, self.metadata, self.team_id, self.source_url]
+        parts: list[Any] = [digest, self.title, self.metadata, self.team_id, self.source_url]
+        if self.purpose is not None:
+            parts += [self.purpose, self.expires_after_s]
         return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).digest()
 
 
@@ -231,3 +237,7 @@ async def insert_intake(conn: Conn, user_id: str, intake: Intake) -> None:
     )
     if intake.file is not None:
         await documents.insert_original(conn, space_id, intake.document_id, to_original(intake.file))
+    if intake.purpose is not None:
+        await files.insert_file(
+            conn, space_id, intake.document_id, purpose=intake.purpose, expires_after_s=intake.expires_after_s
+        )

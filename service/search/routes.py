@@ -1,21 +1,18 @@
 """POST /v1/search."""
 
-import asyncio
-
 from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from db.pool import Pool
-from search.pipeline import SearchResult, search
 from search.query import Mode, SearchRequest
 from service.auth.caller import Caller
 from service.metering import UsageRecorder
-from service.metrics import SEARCH_SECONDS, SEARCHES
 from service.openapi import problems
 from service.providers import EmbeddingProvider
 from service.query_meter import QueryMeter
 from service.search.schemas import SearchBody, SearchReply
+from service.searching import open_collections, search_for
 
 
 @post(
@@ -41,18 +38,23 @@ async def search_documents(
         filters=data.filters,
         document_ids=None if data.document_ids is None else tuple(data.document_ids),
         min_score=data.min_score,
+        collection_ids=None if data.collection_ids is None else tuple(data.collection_ids),
     )
-    written: list[asyncio.Future[None]] = []
-
-    def record() -> None:
-        # Written down while the database retrieves: nobody waits for it but a reply that is faster.
-        written.append(
-            usage_recorder.record(query_meter.entry(caller, request.query, request.mode, data.team_id))
-        )
-
-    result = await search(pool, embedder, request, _spaces(caller, data.team_id), on_embedded=record)
-    await asyncio.gather(*written)
-    _observe(result)
+    spaces = _spaces(caller, data.team_id)
+    if data.collection_ids is not None:
+        opened = await open_collections(pool, caller, data.collection_ids)
+        held = {collection.space_id for collection in opened}
+        spaces = tuple(space for space in spaces if space in held)
+    result = await search_for(
+        caller,
+        pool,
+        embedder,
+        usage_recorder,
+        query_meter,
+        request,
+        spaces=spaces,
+        team_id=data.team_id,
+    )
     return SearchReply.from_result(result)
 
 
@@ -62,12 +64,6 @@ def _spaces(caller: Caller, team_id: str | None) -> tuple[str, ...]:
         return caller.spaces
     caller.require("search", team_id)
     return (team_id,)
-
-
-def _observe(result: SearchResult) -> None:
-    SEARCHES.labels(result.mode.value, result.plan).inc()
-    for part in ("embed", "retrieve", "total"):
-        SEARCH_SECONDS.labels(part).observe(getattr(result.took_ms, part) / 1000)
 
 
 search_routes = [search_documents]

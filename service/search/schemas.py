@@ -18,6 +18,7 @@ class SearchBody(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     mode: Literal["hybrid", "semantic", "lexical"] = "hybrid"
     filters: Filter | None = None
     document_ids: Annotated[list[str], msgspec.Meta(max_length=1000)] | None = None
+    collection_ids: Annotated[list[str], msgspec.Meta(max_length=100)] | None = None
     team_id: str | None = None
     min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 

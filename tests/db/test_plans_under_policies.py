@@ -141,7 +141,7 @@ async def test_search_finds_terms_by_their_index_as_the_service(pool: Pool) -> N
         assert await conn.fetchval("SELECT current_user") == "docsearch_server"
         plan = await _explain(
             conn,
-            _CANDIDATE_SEARCHES[False, False],
+            _CANDIDATE_SEARCHES["none", False],
             *Scope(("u7",)).arguments,
             "m",
             unit(1),
@@ -162,7 +162,7 @@ async def test_the_same_search_as_a_person_could_not_use_that_index(pool: Pool) 
     async with as_caller(pool, "c7") as conn:
         plan = await _explain(
             conn,
-            _CANDIDATE_SEARCHES[False, False],
+            _CANDIDATE_SEARCHES["none", False],
             *Scope(("u7",)).arguments,
             "m",
             unit(1),

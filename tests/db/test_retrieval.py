@@ -219,11 +219,11 @@ async def test_plans_use_the_indexes(conn: Conn) -> None:
     await conn.execute("SET enable_seqscan = off")
     query = weigh_query("word7 common", {CHUNK_COUNT: 1000})
     scope = Scope(("s",)).arguments
-    survey = await plan_of(conn, _SURVEYS[False], *scope, list_lookups("word7"), EMBEDDING_INDEX)
+    survey = await plan_of(conn, _SURVEYS["none"], *scope, list_lookups("word7"), EMBEDDING_INDEX)
     assert "term_count_idx" in survey
     legs = await plan_of(
         conn,
-        _CANDIDATE_SEARCHES[False, False],
+        _CANDIDATE_SEARCHES["none", False],
         *scope,
         MODEL,
         unit(1),
@@ -236,6 +236,10 @@ async def test_plans_use_the_indexes(conn: Conn) -> None:
     assert "Bitmap Index Scan on chunk_terms_idx" in legs
     assert "BitmapAnd" not in legs
     assert EMBEDDING_INDEX not in legs
+    within = Scope(("s",), collection_ids=("c",)).arguments
+    survey = await plan_of(conn, _SURVEYS["collections"], *within, list_lookups("word7"), EMBEDDING_INDEX)
+    assert "Seq Scan" not in survey
+    assert "on collection_document" in survey
 
 
 async def test_the_approximate_leg_agrees_with_the_exact_one(conn: Conn) -> None:

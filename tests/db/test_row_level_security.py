@@ -46,6 +46,13 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
         VALUES ('team', gen_random_uuid(), 'd', 0, 'x', 0, 1, 1, 'h', '{7}', '{7:1}/1000000000');
         INSERT INTO chunk_embedding (space_id, chunk_id, document_id, model, embedding)
         SELECT space_id, id, document_id, 'm', array_fill(0.1::real, ARRAY[1536])::vector FROM chunk;
+        INSERT INTO document_file VALUES ('team', 'd', 'assistants', NULL);
+        INSERT INTO collection (id, user_id, team_id) VALUES ('vs_' || repeat('0', 32), 'owner', 'team');
+        INSERT INTO collection_document (collection_id, space_id, document_id) SELECT id, 'team', 'd' FROM collection;
+        INSERT INTO collection_batch (id, collection_id, space_id)
+        SELECT 'vsfb_' || repeat('0', 32), id, 'team' FROM collection;
+        INSERT INTO collection_batch_document (batch_id, collection_id, space_id, document_id)
+        SELECT id, collection_id, 'team', 'd' FROM collection_batch;
         INSERT INTO idempotency_key (user_id, key, request_hash, document_id) VALUES ('owner', 'k', 'h', 'd');
         INSERT INTO "Workflow" ("id", "name", "nodes", "connections", "userId", "teamId")
         VALUES ('w', 'w', '[]', '[]', 'owner', 'team');
@@ -124,6 +131,11 @@ SEEN = {
     "chunk": "0 1 1 1 1",
     "chunk_embedding": "0 1 1 1 1",
     "term_count": "0 2 2 2 2",
+    "document_file": "0 1 1 1 1",
+    "collection": "0 1 1 1 1",
+    "collection_document": "0 1 1 1 1",
+    "collection_batch": "0 1 1 1 1",
+    "collection_batch_document": "0 1 1 1 1",
     "idempotency_key": "0 0 0 0 1",
     '"Workflow"': "0 1 1 1 1",
     '"WorkflowVersion"': "0 1 1 1 1",
@@ -188,6 +200,16 @@ CHANGES = {
     "DELETE FROM chunk": "! ! ! ! !",
     "UPDATE chunk SET text = 'x' ": "! ! ! ! !",
     "INSERT INTO term_count VALUES ('team', 0, 9)": "! ! ! ! !",
+    "UPDATE collection SET name = 'x' ": "0 0 1 1 1",
+    "DELETE FROM collection": "0 0 1 1 1",
+    "INSERT INTO collection (id, user_id, team_id) VALUES ('vs_' || repeat('1', 32), '{me}', 'team')": "! ! 1 1 1",
+    "INSERT INTO collection (id, user_id, team_id) VALUES ('vs_' || repeat('1', 32), 'owner', 'team')": "! ! ! ! 1",
+    "UPDATE collection SET team_id = 'theirs' ": "! ! ! ! !",
+    "UPDATE collection SET user_id = '{me}' ": "! ! ! ! !",
+    "UPDATE collection_document SET attributes = '{}' ": "0 0 1 1 1",
+    "UPDATE collection_document SET document_id = 'e' ": "! ! ! ! !",
+    "DELETE FROM collection_document": "0 0 1 1 1",
+    "UPDATE document_file SET expires_at = NULL": "! ! ! ! !",
     """UPDATE "Team" SET "name" = 'x' WHERE "id" = 'team' """: "0 0 0 1 1",
     """DELETE FROM "Team" WHERE "id" = 'team' """: "0 0 0 0 1",
     """UPDATE "Team" SET "subscriptionTier" = 'ENTERPRISE' """: "! ! ! ! !",

@@ -10,17 +10,9 @@ import pytest
 from db import users
 from db.pool import Conn
 from tests.docs.markdown import ROOT, fences, shell_lines
+from tests.fakes.chat_servers import FakeOpenAI
 from tests.fakes.webhook_receiver import webhook_receiver
 from tests.running import run_service
-
-EXAMPLES = (
-    "README.md",
-    "docs/guide.md",
-    "docs/http.md",
-    "docs/teams.md",
-    "docs/webhooks.md",
-    "docs/mcp.md",
-)
 
 # A reply of 400 or more fails the example; curl's own word for what the documents promise.
 _CURL = """
@@ -33,11 +25,17 @@ ID=$(curl -s "$API/v1/documents?wait=50" -H "Authorization: Bearer $KEY" -F file
 _LEFT_OUT = ("/retry", '{"url": "https://www.')
 
 
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("guide", "http", "teams", "webhooks", "models", "openai", "mcp")),
+)
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
     examples = [
         line
-        for name in EXAMPLES
+        for name in PAGES
         for line in shell_lines(ROOT / name)
         if line.startswith(("curl ", "export ")) and not any(part in line for part in _LEFT_OUT)
     ]
@@ -45,26 +43,38 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
     shutil.copy(ROOT / "service" / "handbook" / "administration.pdf", tmp_path / "handbook.pdf")
     with (
         webhook_receiver() as receiver,
-        run_service(database_url, tmp_path / ".docsearch", webhook_allowed_networks="127.0.0.0/8") as service,
+        FakeOpenAI() as model,
+        run_service(
+            database_url,
+            tmp_path / ".docsearch",
+            webhook_allowed_networks="127.0.0.0/8",
+            model_allowed_networks="127.0.0.0/8",
+        ) as service,
     ):
         (tmp_path / ".docsearch" / "owner.key").write_text(service.key + "\n")
         script = f"API=http://127.0.0.1:8000 KEY={service.key}\n{_CURL}\n" + "\n".join(examples)
         done = subprocess.run(
-            ["bash", "-c", _here(script, service.url, receiver.url)],
+            ["bash", "-c", _here(script, service.url, receiver.url, model.url)],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        assert model.requests[0].body["model"] == "llama3.2"
         assert b'"type":"ping"' in receiver.wait_for(1)[0].body
 
 
-def _here(script: str, server: str, receiver: str) -> str:
+def _here(script: str, server: str, receiver: str, model: str) -> str:
     """Return the script with the addresses that the documents show led to those that there are."""
-    return script.replace("http://127.0.0.1:8000", server).replace(
-        "https://example.com/hooks/docsearch", receiver
-    )
+    shown = {
+        "http://127.0.0.1:8000": server,
+        "https://example.com/hooks/docsearch": receiver,
+        "http://127.0.0.1:11434/v1": model,
+    }
+    for address, there in shown.items():
+        script = script.replace(address, there)
+    return script
 
 
 async def test_query_in_sql_gives_the_nearest_documents(conn: Conn) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.chunk import Chunk, chunk_document
+from ingest.pack import TokenIndex
 from ingest.parse import Block, BlockKind, ParsedDocument
 from ingest.parse.builder import DocumentBuilder
 from ingest.parse.text import parse_plain
@@ -95,6 +96,63 @@ def test_chunks_of_any_structure_are_sound(
 @settings(max_examples=40)
 def test_chunks_of_any_text_are_sound(spec: TokenizerSpec, text: str, repeat: int) -> None:
     chunk(parse_plain(text * repeat), spec=spec)
+
+
+SIZES = st.integers(100, 400).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size // 2)))
+
+
+@pytest.mark.parametrize("spec", [WORDPIECE, TIKTOKEN])
+@given(blocks=BLOCKS, title=st.none() | PROSE.map(lambda text: text[:100]), size=SIZES)
+@settings(max_examples=60)
+def test_a_size_and_an_overlap_that_were_asked_for_are_kept(
+    spec: TokenizerSpec,
+    blocks: list[tuple[BlockKind, str] | tuple[BlockKind, str, int]],
+    title: str | None,
+    size: tuple[int, int],
+) -> None:
+    text_tokens, overlap_tokens = size
+    parsed, tokenizer = document(*blocks), spec.load()
+    chunks = chunk_document(
+        parsed,
+        title=title,
+        tokenizer=tokenizer,
+        window_tokens=8191,
+        text_tokens=text_tokens,
+        overlap_tokens=overlap_tokens,
+    )
+    assert_sound(parsed, chunks, title, tokenizer, 8191)
+    # As the whole text has them: of a part, the tokens at its edge may be other ones.
+    index = TokenIndex(parsed.text, tokenizer.token_starts(parsed.text))
+    for one in chunks:
+        assert index.count(one.char_start, one.char_end) <= text_tokens
+    for one, following in itertools.pairwise(chunks):
+        assert index.count(following.char_start, one.char_end) <= overlap_tokens
+        assert following.headings == one.headings or following.char_start >= one.char_end
+
+
+def test_running_text_is_repeated_by_about_as_much_as_was_asked() -> None:
+    parsed = document((P, SENTENCE * 12), (P, SENTENCE * 12), (P, SENTENCE * 12))
+    chunks = chunk_document(
+        parsed,
+        title=None,
+        tokenizer=WORDPIECE.load(),
+        window_tokens=254,
+        text_tokens=100,
+        overlap_tokens=40,
+    )
+    index = TokenIndex(parsed.text, WORDPIECE.load().token_starts(parsed.text))
+    repeated = [index.count(after.char_start, one.char_end) for one, after in itertools.pairwise(chunks)]
+    assert len(repeated) >= 4
+    assert all(30 <= tokens <= 40 for tokens in repeated), repeated
+    none = chunk_document(
+        parsed,
+        title=None,
+        tokenizer=WORDPIECE.load(),
+        window_tokens=254,
+        text_tokens=100,
+        overlap_tokens=0,
+    )
+    assert all(after.char_start >= one.char_end for one, after in itertools.pairwise(none))
 
 
 @given(text=st.text(alphabet="ab \n.", max_size=400), cuts=st.lists(st.integers(0, 400), max_size=8))

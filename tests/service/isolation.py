@@ -20,6 +20,9 @@ from tests.running import Service
 MARK = "hall-B-is-ours"
 """Stands in everything that belongs to the world: no stranger may ever read it."""
 
+MODEL_MARK = "sk-of-the-model"
+"""The key of an AI model, and its address: for administrators at most."""
+
 ROLES = ("stranger", "outsider", "viewer", "member", "admin", "owner")
 """A stranger is in no team, an outsider owns another one."""
 
@@ -31,9 +34,9 @@ class Expect:
     answers: str
     body: Mapping[str, Any] | None = None
     query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
     owners: bool = False
     """Whether the thing belongs to the team's owner in person, not to the team."""
-    headers: Mapping[str, str] = field(default_factory=dict)
 
     def status(self, role: str) -> int:
         return int(self.answers.split()[max(0, ROLES.index(role) - 1)])
@@ -75,6 +78,13 @@ EXPECTED: Mapping[str, Expect] = {
         mcp_call("search_documents", {"query": "hall", "team_id": TEAM, "document_ids": ["{document_id}"]}),
         headers=MCP_HEADERS | {"Mcp-Name": "search_documents"},
     ),
+    "GET /v1/ai/models": Expect("200 200 200 200 200"),
+    "GET /v1/ai/models/{model_id}": Expect("200 200 200 200 200"),
+    # For administrators, which no role makes anybody: tests/service/ai_models.
+    "POST /v1/ai/models": Expect("403 403 403 403 403", {"name": "m", "provider": "CUSTOM", "model_id": "m"}),
+    "PATCH /v1/ai/models/{model_id}": Expect("403 403 403 403 403", {"name": "changed"}),
+    "DELETE /v1/ai/models/{model_id}": Expect("403 403 403 403 403"),
+    "POST /v1/ai/models/{model_id}/test": Expect("403 403 403 403 403"),
     "GET /v1/users/me": Expect("200 200 200 200 200"),
     "PATCH /v1/users/me": Expect("200 200 200 200 200", {"first_name": "Ann"}),
     # The owner is the team's last: who else is in it comes first.
@@ -118,8 +128,45 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/webhooks/{webhook_id}/deliveries": Expect("404 404 404 200 200"),
     "GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}": Expect("404 404 404 200 200"),
     "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": Expect("404 404 404 202 202"),
+    # The body is multipart, which no row sends: whoever may upload is told so. tests/service/openai_api has the team's.
+    "POST /v1/files": Expect("400 400 400 400 400"),
+    "GET /v1/files": Expect("200 200 200 200 200"),
+    "GET /v1/files/{file_id}": Expect("404 200 200 200 200"),
+    "GET /v1/files/{file_id}/content": Expect("404 200 200 200 200"),
+    "DELETE /v1/files/{file_id}": Expect("404 403 200 200 200"),
+    "POST /v1/vector_stores": Expect(
+        "404 403 200 200 200", {"name": "x"}, headers={"X-Docsearch-Team": TEAM}
+    ),
+    "GET /v1/vector_stores": Expect("200 200 200 200 200"),
+    "GET /v1/vector_stores/{vector_store_id}": Expect("404 200 200 200 200"),
+    "POST /v1/vector_stores/{vector_store_id}": Expect("404 403 200 200 200", {"name": "x"}),
+    "DELETE /v1/vector_stores/{vector_store_id}": Expect("404 403 200 200 200"),
+    "POST /v1/vector_stores/{vector_store_id}/search": Expect("404 200 200 200 200", {"query": "hall"}),
+    "POST /v1/vector_stores/{vector_store_id}/files": Expect("404 403 200 200 200", {"file_id": "{file_id}"}),
+    "GET /v1/vector_stores/{vector_store_id}/files": Expect("404 200 200 200 200"),
+    "GET /v1/vector_stores/{vector_store_id}/files/{file_id}": Expect("404 200 200 200 200"),
+    "POST /v1/vector_stores/{vector_store_id}/files/{file_id}": Expect(
+        "404 403 200 200 200", {"attributes": {"a": 1}}
+    ),
+    "DELETE /v1/vector_stores/{vector_store_id}/files/{file_id}": Expect("404 403 200 200 200"),
+    "GET /v1/vector_stores/{vector_store_id}/files/{file_id}/content": Expect("404 200 200 200 200"),
+    "POST /v1/vector_stores/{vector_store_id}/file_batches": Expect(
+        "404 403 200 200 200", {"file_ids": ["{file_id}"]}
+    ),
+    "GET /v1/vector_stores/{vector_store_id}/file_batches/{batch_id}": Expect("404 200 200 200 200"),
+    "POST /v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel": Expect("404 403 200 200 200"),
+    "GET /v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/files": Expect("404 200 200 200 200"),
 }
 """Routes that need credentials. A route of the OpenAPI document without a row here fails the tests."""
+
+OPENAI_PATHS = ("/v1/files", "/v1/vector_stores")
+
+
+def error_type(route: str) -> str:
+    """Return what kind of content a route's errors are: OpenAI's clients read JSON of another shape."""
+    is_openai = route.split(" ", 1)[1].startswith(OPENAI_PATHS)
+    return "application/json" if is_openai else "application/problem+json"
+
 
 OPEN = {route for route, scope in ROUTES.items() if scope is None}
 
@@ -146,8 +193,9 @@ class World:
         names = self.ids | {"team_id": self.team_id, "actor_email": self.actor_email}
         with self.service.client(self.key if key == "" else key) as client:
             content = _fill(json.dumps(expect.body), names) if expect.body is not None else None
-            headers = {"Content-Type": "application/json"} if content else {}
-            headers |= expect.headers
+            headers = {name: _fill(value, names) for name, value in expect.headers.items()}
+            if content:
+                headers["Content-Type"] = "application/json"
             request = client.build_request(
                 method, _fill(path + expect.query, names), content=content, headers=headers
             )
@@ -165,8 +213,9 @@ class World:
         return digest
 
     def secrets(self) -> list[str]:
-        """What no stranger may be told."""
-        return [MARK, self.team_id, self.owner_id, *self.ids.values()]
+        """What no stranger may be told: all but the AI models, which are there for everybody."""
+        theirs = [id_ for name, id_ in self.ids.items() if name != "model_id"]
+        return [MARK, MODEL_MARK, self.team_id, self.owner_id, *theirs]
 
 
 def _fill(text: str, names: Mapping[str, str]) -> str:
@@ -317,8 +366,45 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         owner_id,
         MARK,
     )
+    model_id = await conn.fetchval(
+        """
+        INSERT INTO "AIModel" ("name", "provider", "modelId", "config")
+        VALUES ('A model', 'CUSTOM', $1, jsonb_build_object('apiKey', $2::text, 'endpoint', 'https://' || $2))
+        RETURNING "id"
+        """,
+        str(uuid4()),
+        MODEL_MARK,
+    )
+    store_id = await conn.fetchval(
+        """
+        INSERT INTO collection (id, user_id, team_id, name) VALUES ('vs_' || replace($1, '-', ''), $2, $3, $4)
+        RETURNING id
+        """,
+        document_id,
+        owner_id,
+        team_id,
+        MARK,
+    )
+    await conn.execute(
+        "INSERT INTO collection_document (collection_id, space_id, document_id) VALUES ($1, $2, $3)",
+        store_id,
+        team_id,
+        document_id,
+    )
+    batch_id = await conn.fetchval(
+        """
+        INSERT INTO collection_batch (id, collection_id, space_id) VALUES (replace($1, 'vs_', 'vsfb_'), $1, $2)
+        RETURNING id
+        """,
+        store_id,
+        team_id,
+    )
     return {
+        "model_id": model_id,
         "document_id": document_id,
+        "file_id": f"file-{document_id}",
+        "vector_store_id": store_id,
+        "batch_id": batch_id,
         "notification_id": notification_id,
         "key_id": key_id,
         "invitation_id": invitation_id,
@@ -375,5 +461,5 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
 async def clear(service: Service) -> None:
     """Delete every world."""
     async with service.runtime.pool.acquire() as conn, conn.transaction():
-        for table in ('"Document"', '"Webhook"', '"Team"', '"User"'):
+        for table in ('"Document"', '"Webhook"', '"Team"', '"User"', '"AIModel"'):
             await conn.execute(f"DELETE FROM {table}")

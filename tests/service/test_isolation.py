@@ -11,7 +11,17 @@ from service.app import create_app, require_rows, served_routes
 from service.auth.access import ROUTES
 from tests.database import TestServer
 from tests.running import Service, run_service
-from tests.service.isolation import EXPECTED, OPEN, ROLES, World, all_but, clear, key_of, make_world
+from tests.service.isolation import (
+    EXPECTED,
+    OPEN,
+    ROLES,
+    World,
+    all_but,
+    clear,
+    error_type,
+    key_of,
+    make_world,
+)
 
 FORGED = "dsk_" + "A" * 43
 
@@ -68,7 +78,7 @@ def test_nobody_gets_in_without_a_valid_key(running: Service, route: str) -> Non
         reply = world.send(route, EXPECTED[route], key)
         assert reply.status_code == 401, (name, reply.text)
         assert reply.headers["www-authenticate"].startswith("Bearer"), name
-        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.headers["content-type"] == error_type(route)
     assert world.snapshot() == before
 
 
@@ -80,7 +90,8 @@ def test_a_key_without_the_scope_is_refused_whatever_its_owner_may(running: Serv
     before = world.snapshot()
     reply = world.send(route, EXPECTED[route], lacking)
     assert reply.status_code == 403
-    assert reply.json()["required_scope"] == needed
+    told = reply.json()
+    assert told.get("error", told)["required_scope"] == needed
     assert world.snapshot() == before
     enough = world.send(route, EXPECTED[route], key_of(world, scopes=[needed]))
     assert enough.status_code == EXPECTED[route].status("owner"), enough.text
@@ -95,7 +106,7 @@ def test_each_role_gets_what_the_table_says(running: Service, route: str, role: 
     body = "" if reply.is_closed and not reply.is_stream_consumed else reply.text
     assert reply.status_code == EXPECTED[route].status(role), body
     if reply.status_code >= 400:
-        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.headers["content-type"] == error_type(route)
         assert world.snapshot() == before, "a refused request has changed something"
     if role in {"stranger", "outsider"}:
         _assert_tells_nothing(world, body)

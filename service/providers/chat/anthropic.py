@@ -11,7 +11,6 @@ from search.answer.model import ChatMessage, FinishReason, ModelFailed, Sampling
 from service.providers.chat.failures import Provider
 from service.providers.chat.request import OptionalParameters, alternating, system_text
 from service.providers.chat.streaming import Alive, Ended, Event, Usage
-from service.providers.chat.transport import refused_address
 
 ANTHROPIC_BASE_URL = "https://api.anthropic.com"
 
@@ -88,7 +87,7 @@ class AnthropicChat:
         except anthropic.APIError as exc:
             raise self._failure(exc) from exc
         except httpx2.HTTPError as exc:
-            raise self.provider.unreachable() from exc
+            raise self.provider.unconnected(exc) from exc
         except (ValueError, msgspec.MsgspecError) as exc:
             raise self.provider.garbled() from exc
         finally:
@@ -136,8 +135,7 @@ class AnthropicChat:
                     status = _STATUSES.get(error.type or "", 500)
                 return self.provider.refused(status, _words(error), dict(error.response.headers))
             case anthropic.APIConnectionError():
-                refused = refused_address(error) is not None
-                return self.provider.address_refused() if refused else self.provider.unreachable()
+                return self.provider.unconnected(error)
             case _:
                 return self.provider.garbled()
 

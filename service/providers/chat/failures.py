@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
+from ingest.outbound import AddressRefused
 from search.answer.model import FailureCode, ModelFailed
 from service.providers.refusals import retry_after_s
 
@@ -88,18 +89,18 @@ class Provider:
             "refused", f"{self.name} refused to answer: its filter found {why} in the question."
         )
 
-    def unreachable(self) -> ModelFailed:
+    def unconnected(self, error: Exception) -> ModelFailed:
+        """Say what a client's error means that is about the connection."""
+        if _is_refused_address(error):
+            return self._fail(
+                "unreachable",
+                f"{self.address} must not be connected to: models are asked at public addresses over https, and in "
+                "the networks of MODEL_ALLOWED_NETWORKS.",
+            )
         return self._fail(
             "unreachable",
             f"{self.name} could not be reached at {self.address}: check endpoint and the network.",
             retryable=True,
-        )
-
-    def address_refused(self) -> ModelFailed:
-        return self._fail(
-            "unreachable",
-            f"{self.address} must not be connected to: models are asked at public addresses over https, and in the "
-            "networks of MODEL_ALLOWED_NETWORKS.",
         )
 
     def silent(self, timeout_s: float) -> ModelFailed:
@@ -134,7 +135,7 @@ class Provider:
         words = " ".join(words.split())
         if len(words) > _WORDS_CHARS:
             words = words[:_WORDS_CHARS] + "…"
-        return f": {words}" if words else "."
+        return f": {words}" + ("" if words.endswith((".", "…", "!", "?")) else ".") if words else "."
 
     def _key_refused(self) -> str:
         if not self.secret:
@@ -145,3 +146,13 @@ class Provider:
         self, code: FailureCode, detail: str, *, retryable: bool = False, retry_after: float | None = None
     ) -> ModelFailed:
         return ModelFailed(detail, code=code, retryable=retryable, retry_after_s=retry_after)
+
+
+def _is_refused_address(error: BaseException) -> bool:
+    """Return whether our check of addresses is at the bottom of it; clients wrap what is raised beneath them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, AddressRefused):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

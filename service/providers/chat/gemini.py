@@ -10,7 +10,6 @@ from google import genai
 from google.genai import errors, types
 from pydantic import ValidationError
 
-from ingest.outbound import AddressRefused
 from search.answer.model import ChatMessage, FinishReason, ModelFailed, Sampling, TextDelta
 from service.providers.chat.failures import Provider
 from service.providers.chat.request import OptionalParameters, alternating, system_text
@@ -129,12 +128,10 @@ class GeminiChat:
         match error:
             case ModelFailed():
                 return error
-            case AddressRefused():
-                return self.provider.address_refused()
             case errors.APIError():
                 return self._refused(error)
             case httpx2.HTTPError():
-                return self.provider.unreachable()
+                return self.provider.unconnected(error)
             case (
                 errors.UnknownApiResponseError()
                 | ValidationError()

@@ -11,7 +11,6 @@ from search.answer.model import ChatMessage, FinishReason, ModelFailed, Sampling
 from service.providers.chat.failures import Provider
 from service.providers.chat.request import OptionalParameters
 from service.providers.chat.streaming import Alive, Ended, Event, Usage
-from service.providers.chat.transport import refused_address
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 GROQ_BASE_URL = "https://api.groq.com/openai/v1"
@@ -76,7 +75,7 @@ class OpenAIChat:
         except openai.APIError as exc:
             raise self._failure(exc) from exc
         except httpx2.HTTPError as exc:
-            raise self.provider.unreachable() from exc
+            raise self.provider.unconnected(exc) from exc
         except (ValueError, msgspec.MsgspecError) as exc:
             raise self.provider.garbled() from exc
         finally:
@@ -130,8 +129,7 @@ class OpenAIChat:
             case openai.APIStatusError():
                 return self.provider.refused(error.status_code, _words(error), dict(error.response.headers))
             case openai.APIConnectionError():
-                refused = refused_address(error) is not None
-                return self.provider.address_refused() if refused else self.provider.unreachable()
+                return self.provider.unconnected(error)
             case _:
                 # Sent within a stream that had begun with status 200.
                 return self.provider.refused(_status(error), _words(error), {})

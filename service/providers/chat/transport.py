@@ -42,16 +42,6 @@ def open_http(
     )
 
 
-def refused_address(error: BaseException) -> AddressRefused | None:
-    """Return the refusal at the bottom of a client's error, if that is what it was."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, AddressRefused):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
 class _Transport(httpx2.AsyncHTTPTransport):
     def __init__(self, guard: GuardedBackend) -> None:
         super().__init__(verify=_tls(), trust_env=False)
@@ -89,7 +79,8 @@ class _Backend(httpcore2.AsyncNetworkBackend):
             first, *others = await self._guard.checked_addresses(host, port, timeout)
         except httpcore.ConnectTimeout as exc:
             raise httpcore2.ConnectTimeout(str(exc)) from exc
-        except NameUnresolved as exc:
+        except (NameUnresolved, AddressRefused) as exc:
+            # As their own, which all of the clients know; failures.py finds what it was.
             raise httpcore2.ConnectError(str(exc)) from exc
         for address in others:
             # localhost may be ::1 first, where what runs on this machine often does not listen.

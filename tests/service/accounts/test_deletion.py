@@ -77,6 +77,8 @@ def test_nothing_of_theirs_is_left_and_the_teams_keep_theirs(busy: Service) -> N
         "chunk_embedding",
         "term_count",
         "rate_limit",
+        "collection",
+        "collection_document",
     }
     assert personal <= tables_that_name(busy, world.ann, "ann@example.com")
     assert len(stored_files(busy)) == 3
@@ -96,6 +98,7 @@ def test_nothing_of_theirs_is_left_and_the_teams_keep_theirs(busy: Service) -> N
         "executions": 2,
         "templates": 1,
         "webhooks": 1,
+        "collections": 2,
         "notifications": 1,
         "usage": 5,  # a search, and the upload and the reading of two documents
         "invitations": 1,
@@ -108,6 +111,7 @@ def test_nothing_of_theirs_is_left_and_the_teams_keep_theirs(busy: Service) -> N
         "executions": 1,
         "conversations": 1,
         "webhooks": 1,
+        "collections": 2,
         "invitations": 1,
         "usage": 3,
     }

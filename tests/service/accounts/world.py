@@ -106,6 +106,11 @@ VALUES ('Public', '', 'x', '[]', '[]', '<ann>', 'Ann Lee', true),
 INSERT INTO "Webhook" ("id", "userId", "url", "secret", "teamId")
 VALUES ('hook-own', '<ann>', 'https://a.example.com', 's', NULL),
        ('hook-team', '<ann>', 'https://b.example.com', 's', '<shared>');
+INSERT INTO collection (id, user_id, team_id)
+VALUES ('vs_' || md5('own'), '<ann>', NULL), ('vs_' || md5('shared'), '<ann>', '<shared>'),
+       ('vs_' || md5('alone'), '<ann>', '<alone>'), ('vs_' || md5('left'), '<ann>', '<left>');
+INSERT INTO collection_document (collection_id, space_id, document_id)
+SELECT c.id, c.space_id, d."id" FROM collection c JOIN "Document" d ON d."spaceId" = c.space_id;
 INSERT INTO webhook_delivery (webhook_id, event_id, event_type, body)
 VALUES ('hook-own', 'e1', 'document.ready', '{}'),
        ('hook-team', 'e2', 'team.member_added', '{"user_id": "<ann>", "email": "ann@example.com"}');

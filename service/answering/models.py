@@ -1,0 +1,54 @@
+"""Which model answers: one that an administrator has configured, or the sentences of the documents themselves."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from db import ai_models
+from db.ai_models import AIModelRow
+from db.pool import Pool
+from search.answer.extractive import NAME as EXTRACTIVE
+from search.answer.model import LanguageModel
+from service.errors import Problem
+from service.providers.chat import ChatModels
+from service.providers.chat.config import ModelConfig, read_config
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A model to answer with. model is None for the extractive one, which asks nobody and costs nothing."""
+
+    id: str
+    name: str
+    model: LanguageModel | None
+    config: ModelConfig
+
+    @property
+    def is_priced(self) -> bool:
+        return bool(self.config.input_price_per_million or self.config.output_price_per_million)
+
+
+async def choose_model(pool: Pool, chat_models: ChatModels, wanted: str | None) -> Chosen:
+    """Return the model of an id or of a provider's name for it; the extractive one where none is wanted.
+
+    Raises Problem 404 for one that is not there, 422 for one that is switched off, and ModelFailed where its
+    configuration does not let it be asked.
+    """
+    async with pool.acquire() as conn:
+        row = await ai_models.find_by_any_name(conn, wanted or EXTRACTIVE)
+    if row is None:
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            f"There is no model {wanted!r}: GET /v1/ai/models lists those there are.",
+        )
+    if not row.is_active:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"The model {row.name} is switched off: choose another."
+        )
+    return await open_chosen(chat_models, row)
+
+
+async def open_chosen(chat_models: ChatModels, row: AIModelRow) -> Chosen:
+    if row.id == EXTRACTIVE:
+        return Chosen(row.id, EXTRACTIVE, None, ModelConfig())
+    model = await chat_models.get(row)
+    return Chosen(row.id, model.name, model, read_config(row.config, row.model_id))
