@@ -36,8 +36,15 @@ class SearchReply(msgspec.Struct, kw_only=True, frozen=True):
     hits: list[Passage]
 
 
+class Quote(msgspec.Struct, kw_only=True, frozen=True):
+    """A sentence that was taken word for word: [char_start, char_end) of the document's text."""
+
+    char_start: int
+    char_end: int
+
+
 class Citation(msgspec.Struct, kw_only=True, frozen=True):
-    """What [number] in an answer refers to; quote is the part that supports it, where it is known."""
+    """What [number] in an answer refers to."""
 
     number: int
     chunk_id: str
@@ -50,14 +57,21 @@ class Citation(msgspec.Struct, kw_only=True, frozen=True):
     char_end: int
     headings: list[str] = []
     score: float | None = None
-    quote: str | None = None
+    quote: Quote | None = None
+
+
+class AnswerFailure(msgspec.Struct, kw_only=True, frozen=True):
+    detail: str
 
 
 class AnswerReply(msgspec.Struct, kw_only=True, frozen=True):
+    """error: why the answer ends before it is complete."""
+
     answer: str
     declined: bool = False
     model: str | None = None
     citations: list[Citation]
+    error: AnswerFailure | None = None
 
 
 class IngestionError(msgspec.Struct, kw_only=True, frozen=True):

@@ -72,10 +72,7 @@ class AskArguments(Arguments, kw_only=True, frozen=True):
     question: Annotated[
         str, Meta(min_length=1, max_length=8000, description="The question, complete in itself.")
     ]
-    top_k: Annotated[
-        Annotated[int, Meta(ge=1, le=50)] | None,
-        Meta(description="How many passages to consider at most. Unset: as many as are good."),
-    ] = None
+    top_k: Annotated[int, Meta(ge=1, le=50, description="How many passages to consider at most.")] = 8
     filters: Filters = None
     document_ids: DocumentIds = None
     collection_ids: CollectionIds = None

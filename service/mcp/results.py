@@ -68,9 +68,7 @@ def search_text(result: SearchResult) -> str:
 def ask_text(result: AskResult) -> str:
     if not result.citations:
         return result.answer
-    sources = "\n\n".join(
-        _passage(citation, citation.quote or citation.text) for citation in result.citations
-    )
+    sources = "\n\n".join(_passage(citation, _quoted_part(citation)) for citation in result.citations)
     return f"{result.answer}\n\nSources:\n\n{sources}"
 
 
@@ -102,7 +100,7 @@ def add_text(result: AddResult) -> str:
     return f"Document {result.document_id}. {status}"
 
 
-def found(reply: AnswerReply) -> AskResult:
+def answered(reply: AnswerReply) -> AskResult:
     return AskResult(
         answer=reply.answer, declined=reply.declined, model=reply.model, citations=reply.citations
     )
@@ -125,6 +123,17 @@ def _passage(passage: NumberedPassage | Citation, text: str) -> str:
     if passage.headings:
         head += f"\n{' › '.join(_one_line(heading) for heading in passage.headings)}"
     return f"{head}\n{_quoted(text)}"
+
+
+def _quoted_part(citation: Citation) -> str:
+    """Return the sentence that the answer took, or the passage where none is marked."""
+    if citation.quote is None:
+        return citation.text
+    start, end = (
+        citation.quote.char_start - citation.char_start,
+        citation.quote.char_end - citation.char_start,
+    )
+    return citation.text[start:end] if 0 <= start < end else citation.text
 
 
 def _pages(start: int, end: int | None) -> str:

@@ -84,7 +84,11 @@ async def _search(api: Api, arguments: SearchArguments) -> SearchResult:
 
 
 async def _ask(api: Api, arguments: AskArguments) -> AskResult:
-    return results.found(await api.answer(_given(arguments)))
+    settings = _given(arguments)
+    reply = await api.answer({"question": settings.pop("question"), "settings": settings})
+    if reply.error is not None:
+        raise ToolFailed(reply.error.detail)
+    return results.answered(reply)
 
 
 async def _get(api: Api, arguments: GetArguments) -> GetResult:
