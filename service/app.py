@@ -32,6 +32,7 @@ from service.console.routes import console_routes
 from service.conversations.asking import Chat
 from service.conversations.routes import conversations_router
 from service.conversations.turns import Turns
+from service.dify.routes import retrieve
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
 from service.health.routes import health_routes
@@ -155,6 +156,7 @@ def create_app(runtime: Runtime) -> Litestar:
             receive_stripe_event,
             webhooks_router,
             speak_mcp,
+            retrieve,
             *health_routes,
             *console_routes,
         ],

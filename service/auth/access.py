@@ -43,6 +43,7 @@ ROUTES: Mapping[str, str | None] = {
     "GET /v1/documents/{document_id}/chunks": "documents:read",
     "GET /v1/documents/{document_id}/events": "documents:read",
     "POST /v1/search": "search",
+    "POST /dify/retrieval": "search",
     # What its tools do needs the scopes of the routes that they call.
     "POST /mcp": "search",
     "POST /v1/answers": "search",

@@ -27,7 +27,10 @@ _LEFT_OUT = ("/retry", '{"url": "https://www.')
 
 PAGES = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("guide", "http", "teams", "webhooks", "models", "openai", "mcp")),
+    *(
+        f"docs/{name}.md"
+        for name in ("guide", "http", "teams", "webhooks", "models", "openai", "mcp", "integrations/dify")
+    ),
 )
 
 

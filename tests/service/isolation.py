@@ -72,6 +72,7 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
+    "POST /dify/retrieval": Expect("404 200 200 200 200", {"knowledge_id": TEAM, "query": "hall"}),
     # 200 for strangers too: that there is no such team is then the tool's answer.
     "POST /mcp": Expect(
         "200 200 200 200 200",
@@ -163,9 +164,9 @@ OPENAI_PATHS = ("/v1/files", "/v1/vector_stores")
 
 
 def error_type(route: str) -> str:
-    """Return what kind of content a route's errors are: OpenAI's clients read JSON of another shape."""
-    is_openai = route.split(" ", 1)[1].startswith(OPENAI_PATHS)
-    return "application/json" if is_openai else "application/problem+json"
+    """Return what kind of content a route's errors are: OpenAI's clients and Dify read JSON of other shapes."""
+    has_its_own = route.split(" ", 1)[1].startswith((*OPENAI_PATHS, "/dify/"))
+    return "application/json" if has_its_own else "application/problem+json"
 
 
 OPEN = {route for route, scope in ROUTES.items() if scope is None}
