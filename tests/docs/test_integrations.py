@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from mcp import Client
@@ -72,6 +73,23 @@ def test_the_program_of_the_mcp_page_works(server: Service) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "Nothing was found.\n"), done.stderr
+
+
+def test_the_node_for_n8n_searches(server: Service) -> None:
+    (node,) = [
+        node
+        for fence in fences(FOLDER / "n8n.md")
+        if fence.language == "json"
+        for node in json.loads(fence.text)["nodes"]
+    ]
+    asked = node["parameters"]
+    # As n8n fills it in: an expression begins with =, and what stands in {{ }} is JavaScript.
+    match = re.fullmatch(r"=\{\{ JSON\.stringify\((.+)\) \}\}", asked["jsonBody"])
+    assert match
+    body = re.sub(r"(\w+):", r'"\1":', match[1].replace("$json.chatInput", '"What may a viewer do?"'))
+    with server.client() as client:
+        reply = client.request(asked["method"], urlsplit(asked["url"]).path, json=json.loads(body))
+    assert reply.json()["hits"] == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
