@@ -15,6 +15,9 @@ from db.pool import Conn
 
 Provider = Literal["OPENAI", "GEMINI", "GROQ", "ANTHROPIC", "CUSTOM"]
 
+BUILT_IN = "extractive"
+"""The row of the model that needs no provider: a conversation names a row."""
+
 _COLUMNS = """
 "id" AS id, "name" AS name, "provider"::text AS provider, "modelId" AS model_id, "config" AS config,
 "isActive" AS is_active, "totalRequests" AS total_requests, "totalTokens" AS total_tokens,
@@ -43,10 +46,13 @@ class AIModelRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_models(conn: Conn, *, active_only: bool = False) -> list[AIModelRow]:
-    """Return all of them by name; there are as many as administrators add."""
+    """Return all but the built-in one by name; there are as many as administrators add."""
     rows = await conn.fetch(
-        f"""SELECT {_COLUMNS} FROM "AIModel" WHERE "isActive" OR NOT $1 ORDER BY "name", "id" """,  # noqa: S608 - constant
+        f"""
+        SELECT {_COLUMNS} FROM "AIModel" WHERE "id" <> $2 AND ("isActive" OR NOT $1) ORDER BY "name", "id"
+        """,  # noqa: S608 - constant
         active_only,
+        BUILT_IN,
     )
     return [_row(row) for row in rows]
 
@@ -56,6 +62,17 @@ async def find_model(conn: Conn, model_id: str, *, lock: bool = False) -> AIMode
     sql = f'SELECT {_COLUMNS} FROM "AIModel" WHERE "id" = $1'  # noqa: S608 - constant
     row = await conn.fetchrow(sql + " FOR UPDATE" if lock else sql, model_id)
     return None if row is None else _row(row)
+
+
+async def ensure_built_in(conn: Conn) -> None:
+    """Make the built-in model's row where it is missing, for a conversation to name."""
+    await conn.execute(
+        """
+        INSERT INTO "AIModel" ("id", "name", "provider", "modelId", "config", "isActive")
+        VALUES ($1, 'Extractive', 'CUSTOM', $1, '{}', true) ON CONFLICT DO NOTHING
+        """,
+        BUILT_IN,
+    )
 
 
 async def find_by_any_name(conn: Conn, wanted: str) -> AIModelRow | None:

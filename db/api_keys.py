@@ -76,7 +76,10 @@ async def find_api_key(conn: Conn, *, user_id: str, key_id: str) -> ApiKey | Non
 
 
 async def count_active(conn: Conn, user_id: str) -> int:
-    """Return how many keys a user has that are neither revoked nor expired."""
+    """Return how many keys a user has that are neither revoked nor expired; who makes several at once takes turns,
+    until the transaction ends.
+    """
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('keys of ' || $1::text, 0))", user_id)
     count: int = await conn.fetchval(
         """
         SELECT count(*) FROM "ApiKey"

@@ -185,6 +185,7 @@ async def delete_belongings(conn: Conn, person: Person, team_ids: Sequence[str])
             RETURNING 1
         ),
         repeats AS (DELETE FROM idempotency_key WHERE user_id = $1),
+        turns AS (DELETE FROM conversation_turn WHERE user_id = $1),
         rates AS (
             DELETE FROM rate_limit WHERE subject = 'user:' || $1
                 OR subject IN (SELECT 'key:' || "id" FROM "ApiKey" WHERE "userId" = $1)
@@ -302,6 +303,7 @@ async def count_remaining(conn: Conn, user_id: str) -> int:
             UNION ALL SELECT count(*) FROM collection WHERE user_id = $1
             UNION ALL SELECT count(*) FROM stripe_subscription WHERE user_id = $1
             UNION ALL SELECT count(*) FROM idempotency_key WHERE user_id = $1
+            UNION ALL SELECT count(*) FROM conversation_turn WHERE user_id = $1
             UNION ALL SELECT count(*) FROM original WHERE space_id = $1
             UNION ALL SELECT count(*) FROM ingestion WHERE space_id = $1
             UNION ALL SELECT count(*) FROM chunk WHERE space_id = $1

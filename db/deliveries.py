@@ -162,6 +162,27 @@ async def give_up_delivery(conn: Conn, delivery_id: str, error: str) -> None:
     )
 
 
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on its way to all webhooks."""
+
+    due: int
+    later: int
+    oldest_s: float
+    """Seconds since the oldest of them was written; 0 where there is none."""
+
+
+async def measure_pending(conn: Conn) -> Pending:
+    row = await conn.fetchrow("""
+        SELECT count(*) FILTER (WHERE next_attempt_at <= now()) AS due,
+               count(*) FILTER (WHERE next_attempt_at > now()) AS later,
+               COALESCE(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_s
+        FROM webhook_delivery WHERE status = 'pending'
+    """)
+    if row is None:  # pragma: no cover - an aggregate without groups has a row
+        raise LookupError("a count has no row")
+    return Pending(**row)
+
+
 async def list_orphans(conn: Conn, entrypoint: str) -> Sequence[str]:
     """Return deliveries that have been due for a minute and have no job, as a killed worker may leave them."""
     rows = await conn.fetch(

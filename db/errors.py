@@ -92,6 +92,26 @@ class PlanLimitReached(Refused):
         self.facts = facts
 
 
+class BudgetFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget that stops something: a person's ('user'), a team's, a key's or a plan's. Amounts are US dollars."""
+
+    kind: str
+    subject_id: str
+    limit: float
+    spent: float
+    reserved: float
+    """For what is under way."""
+    resets_at: datetime
+
+
+class BudgetReached(Refused):
+    """What is asked for would pass a budget; nothing was set aside for it."""
+
+    def __init__(self, facts: BudgetFacts) -> None:
+        super().__init__(f"The monthly budget of the {facts.kind} does not suffice.")
+        self.facts = facts
+
+
 class LastOwner(Refused):
     """A team with members would be left without an owner."""
 

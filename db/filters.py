@@ -4,27 +4,27 @@ A filter is about the value that a document's metadata has under a key.
 
 - Types count: ``eq 5`` does not match "5". gt, gte, lt and lte compare numbers with numbers and strings with
   strings (by code point); other pairs never match.
-- ``contains``, ``starts_with`` and ``ends_with`` compare strings with strings, by code point and letter by letter.
-- ``exists`` matches what is there and not null.
 - A list matches when one of its items does.
-- ``ne`` and ``nin`` are exactly the opposite of ``eq`` and ``in``, and ``not`` is of whatever it holds. So a document
-  without the key matches them, and no other operator.
+- ``contains``, ``startswith`` and ``endswith`` are about strings, compared as they are; nothing in them is a pattern.
+- ``empty`` is about what is not there: no such key, null, "", or a list with nothing else in it.
+- ``ne`` and ``nin`` are exactly the opposite of ``eq`` and ``in``, and ``not`` of whatever stands in it. So a document
+  without the key matches them and ``empty``, and no other operator.
 """
 
 import json
 import re
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 200
-MAX_PATTERNS = 16
-"""Of contains and ends_with in one filter: they are regular expressions, of which PostgreSQL keeps 32 compiled."""
-MAX_PATTERN_CHARS = 1000
+MAX_PART_CHARS = 1000
+"""Of a part of a string that is looked for: PostgreSQL compiles it like a regular expression."""
 
 Scalar: TypeAlias = str | int | float | bool | None
 Comparable: TypeAlias = str | int | float
+Part: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_PART_CHARS)]
 
 
 class FilterUnusable(ValueError):
@@ -79,21 +79,25 @@ class Nin(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Contains(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: str
-    value: str
+    value: Part
 
 
-class StartsWith(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="starts_with"):
+class StartsWith(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: str
-    value: str
+    value: Part
 
 
-class EndsWith(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ends_with"):
+class EndsWith(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: str
-    value: str
+    value: Part
 
 
-class Exists(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Empty(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: str
+
+
+class Not(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    filter: "Filter"
 
 
 class And(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,13 +108,13 @@ class Or(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     filters: list["Filter"]
 
 
-class Not(_Condition, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    filter: "Filter"
-
-
 Filter: TypeAlias = (
-    Eq | Ne | Gt | Gte | Lt | Lte | In | Nin | Contains | StartsWith | EndsWith | Exists | And | Or | Not
+    Eq | Ne | Gt | Gte | Lt | Lte | In | Nin | Contains | StartsWith | EndsWith | Empty | Not | And | Or
 )
+
+# Of PostgreSQL's regular expressions; its $ is the end of the string, also after a line end.
+_SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}]")
+_ESCAPED = r"\\\g<0>"
 
 _ORDERINGS = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
 
@@ -122,11 +126,7 @@ def compile_filter(condition: Filter) -> str:
     """
     if _count(condition, depth=1) > MAX_CONDITIONS:
         raise FilterUnusable(f"A filter may have {MAX_CONDITIONS} conditions at most.")
-    if _count_patterns(condition) > MAX_PATTERNS:
-        raise FilterUnusable(
-            f"A filter may have {MAX_PATTERNS} conditions of contains and ends_with at most."
-        )
-    return _compile(condition, negated=False)
+    return _compile(condition)
 
 
 def _count(condition: Filter, depth: int) -> int:
@@ -141,69 +141,45 @@ def _count(condition: Filter, depth: int) -> int:
             return _count(inner, depth + 1)
         case In(value=values) | Nin(value=values):
             return max(1, len(values))
+        case Contains(value=part) | StartsWith(value=part) | EndsWith(value=part):
+            if len(part) > MAX_PART_CHARS:
+                raise FilterUnusable(f"A part of a text has {MAX_PART_CHARS:,} characters at most.")
+            return 1
         case _:
             return 1
 
 
-def _count_patterns(condition: Filter) -> int:
+def _compile(condition: Filter) -> str:
     match condition:
-        case And(filters=filters) | Or(filters=filters):
-            return sum(map(_count_patterns, filters))
+        case And(filters=filters):
+            return "(" + " && ".join(_compile(inner) for inner in filters) + ")"
+        case Or(filters=filters):
+            return "(" + " || ".join(_compile(inner) for inner in filters) + ")"
         case Not(filter=inner):
-            return _count_patterns(inner)
-        case _:
-            return int(isinstance(condition, Contains | EndsWith))
-
-
-def _compile(condition: Filter, negated: bool) -> str:
-    """Return the predicate, or its opposite. Opposites are taken of single comparisons only (De Morgan).
-
-    So the predicate grows no faster than the filter, and where comparisons are unknown, no more is true than is said.
-    """
-    match condition:
-        case And(filters=filters) | Or(filters=filters):
-            joint = " && " if isinstance(condition, And) is not negated else " || "
-            return "(" + joint.join(_compile(inner, negated) for inner in filters) + ")"
-        case Not(filter=inner):
-            return _compile(inner, not negated)
-        case Ne(key=key, value=value):
-            return _compile(Eq(key=key, value=value), not negated)
-        case Nin(key=key, value=values):
-            return _compile(In(key=key, value=values), not negated)
-        case _:
-            predicate = _compare(condition)
-            return _negate(predicate) if negated else predicate
-
-
-def _compare(
-    condition: Eq | In | Gt | Gte | Lt | Lte | Contains | StartsWith | EndsWith | Exists,
-) -> str:
-    match condition:
+            # Not _negate, which names what it negates twice: nested, that would grow without measure.
+            return f"(!exists($ ? ({_compile(inner)})))"
         case Eq(key=key, value=value):
             return _equals_any(key, [value])
         case In(key=key, value=values):
             return _equals_any(key, values)
+        case Ne(key=key, value=value):
+            return _negate(_equals_any(key, [value]))
+        case Nin(key=key, value=values):
+            return _negate(_equals_any(key, values))
         case Contains(key=key, value=value):
-            return _matches(key, value, end="")
-        case EndsWith(key=key, value=value):
-            return _matches(key, value, end="$")
+            return (
+                f'({_path(key)} like_regex {_literal(value)} flag "q")'  # q: quoted, no character is special
+            )
         case StartsWith(key=key, value=value):
             return f"({_path(key)} starts with {_literal(value)})"
-        case Exists(key=key):
-            return f"(exists({_path(key)} ? (@ != null)))"
+        case EndsWith(key=key, value=value):
+            return f"({_path(key)} like_regex {_literal(_SPECIAL.sub(_ESCAPED, value) + '$')})"
+        case Empty(key=key):
+            # What is no string is not comparable with "": unknown, and so something.
+            something = f'{_path(key)}[*] ? (!(@ == null) && (@ != "" || (@ == "") is unknown))'
+            return f"(!exists({something}))"
         case Gt() | Gte() | Lt() | Lte():
             return f"({_path(condition.key)} {_ORDERINGS[type(condition)]} {_literal(condition.value)})"
-
-
-# What means something in PostgreSQL's regular expressions; a backslash before it takes the meaning away.
-_SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
-
-
-def _matches(key: str, value: str, end: str) -> str:
-    if len(value) > MAX_PATTERN_CHARS:
-        raise FilterUnusable(f"contains and ends_with take {MAX_PATTERN_CHARS:,} characters at most.")
-    pattern = _SPECIAL.sub(r"\\\g<0>", value) + end
-    return f"({_path(key)} like_regex {_literal(pattern)})"
 
 
 def _equals_any(key: str, values: list[Scalar]) -> str:

@@ -25,26 +25,77 @@ class InvitationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def insert_invitation(
-    conn: Conn, *, team_id: str, email: str, role: str, invited_by: str
-) -> InvitationRow:
-    """Invite an address, or renew the invitation that waits for it with this role."""
-    invitation_id: str = await conn.fetchval(
+    conn: Conn, *, team_id: str, email: str, role: str, invited_by: str, limit: int
+) -> InvitationRow | None:
+    """Invite an address; None where an invitation waits for it already, or as many as limit for others.
+
+    Who invites into a team at once takes turns, until the transaction ends.
+    """
+    # Statements of their own: the next sees what those who held the lock before have committed.
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('invitations of ' || $1::text, 0))", team_id
+    )
+    await conn.execute(
+        "DELETE FROM team_invitation WHERE team_id = $1 AND lower(email) = lower($2) AND expires_at <= now()",
+        team_id,
+        email,
+    )
+    invitation_id: str | None = await conn.fetchval(
         """
-        INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (team_id, lower(email)) DO UPDATE
-        SET role = EXCLUDED.role, invited_by = EXCLUDED.invited_by, created_at = now(),
-            expires_at = now() + interval '14 days'
+        INSERT INTO team_invitation (team_id, email, role, invited_by)
+        SELECT $1, $2, $3::"TeamRole", $4
+        WHERE $5 > (SELECT count(*) FROM team_invitation o WHERE o.team_id = $1 AND o.expires_at > now())
+        ON CONFLICT (team_id, lower(email)) DO NOTHING
         RETURNING id::text
         """,
         team_id,
         email,
         role,
         invited_by,
+        limit,
     )
+    return None if invitation_id is None else await _get(conn, invitation_id)
+
+
+async def renew_invitation(
+    conn: Conn, *, team_id: str, email: str, role: str, invited_by: str
+) -> InvitationRow | None:
+    """Let an invitation begin anew, with this role: as the service; None where none waits for the address."""
+    invitation_id: str | None = await conn.fetchval(
+        """
+        UPDATE team_invitation
+        SET role = $3, invited_by = $4, created_at = now(), expires_at = now() + interval '14 days'
+        WHERE team_id = $1 AND lower(email) = lower($2) RETURNING id::text
+        """,
+        team_id,
+        email,
+        role,
+        invited_by,
+    )
+    return None if invitation_id is None else await _get(conn, invitation_id)
+
+
+async def _get(conn: Conn, invitation_id: str) -> InvitationRow:
     row = await conn.fetchrow(_SELECT + "WHERE i.id = $1::uuid", invitation_id)
     if row is None:
         raise LookupError("the invitation vanished inside its own transaction")
     return InvitationRow(**row)
+
+
+async def was_told_today(conn: Conn, user_id: str, team_id: str) -> bool:
+    """Return whether somebody has a notification of the last 24 hours of an invitation to this team; as the service."""
+    told: bool = await conn.fetchval(
+        """
+        SELECT EXISTS (
+            SELECT FROM "Notification"
+            WHERE "userId" = $1 AND "createdAt" > now() AT TIME ZONE 'UTC' - interval '1 day'
+              AND "type" = 'TEAM_INVITE' AND "data" ->> 'team_id' = $2 AND "data" ? 'invitation_id'
+        )
+        """,
+        user_id,
+        team_id,
+    )
+    return told
 
 
 async def list_invitations(conn: Conn, team_id: str) -> list[InvitationRow]:

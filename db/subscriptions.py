@@ -80,6 +80,34 @@ async def change_subscription(
     return tag == "UPDATE 1"
 
 
+async def note_payment(conn: Conn, subscription_id: str, invoice_id: str, *, failed: bool) -> None:
+    """Write down that an invoice was paid, or could not be and is to be told of; what is paid is told of no more.
+
+    The two may come in either order: a failure of the invoice that was paid last is late.
+    """
+    await conn.execute(
+        """
+        UPDATE stripe_subscription SET
+            untold_failures = array_remove(untold_failures, $2)
+                || CASE WHEN $3 AND paid_invoice IS DISTINCT FROM $2 THEN ARRAY[$2] ELSE '{}' END,
+            paid_invoice = CASE WHEN $3 THEN paid_invoice ELSE $2 END
+        WHERE id = $1
+        """,
+        subscription_id,
+        invoice_id,
+        failed,
+    )
+
+
+async def take_failures(conn: Conn, subscription_id: str) -> bool:
+    """Return whether payments have failed that nobody has been told of yet; the next to ask finds none."""
+    tag: str = await conn.execute(
+        "UPDATE stripe_subscription SET untold_failures = '{}' WHERE id = $1 AND untold_failures <> '{}'",
+        subscription_id,
+    )
+    return tag == "UPDATE 1"
+
+
 async def set_owner(conn: Conn, subscription_id: str, kind: Kind, owner_id: str, *, is_named: bool) -> None:
     await conn.execute(
         "UPDATE stripe_subscription SET user_id = $2, team_id = $3, is_named = $4 WHERE id = $1",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -26,12 +27,18 @@ class UsageEntry(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = None
     """In US dollars."""
     metadata: Mapping[str, Any] | None = None
+    reservation: UUID | None = None
+    """What was set aside for it (db/budgets.py), and is given back now that its cost is known."""
 
 
 async def insert_usage(conn: Conn, entries: Sequence[UsageEntry]) -> None:
-    """Write entries down, as the service. Those of somebody who was deleted meanwhile have gone with them."""
+    """Write entries down and settle their reservations, as the service.
+
+    Those of somebody who was deleted meanwhile have gone with them.
+    """
     await conn.execute(
         """
+        WITH settled AS (DELETE FROM budget_reservation WHERE id = ANY($11::uuid[]))
         INSERT INTO "UsageLog" ("userId", "resourceType", "resourceId", "action", "teamId", "keyId", "tokens", "bytes",
                                 "cost", "metadata")
         SELECT e.user_id, e.resource, e.resource_id, e.action, e.team_id, e.key_id, e.tokens, e.size_bytes, e.cost,
@@ -52,6 +59,7 @@ async def insert_usage(conn: Conn, entries: Sequence[UsageEntry]) -> None:
         [entry.size_bytes for entry in entries],
         [entry.cost for entry in entries],
         [None if entry.metadata is None else dict(entry.metadata) for entry in entries],
+        [entry.reservation for entry in entries if entry.reservation is not None],
     )
 
 

@@ -123,6 +123,11 @@ class TiktokenTokenizer:
         """Return len(token_starts(text))."""
         return sum(len(self._encoding.encode_ordinary(piece)) for _, piece in _pieces(text))
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of token ids. Raises KeyError or OverflowError for an id that there is not."""
+        text: str = self._encoding.decode(list(tokens))
+        return text
+
     def _piece_starts(self, piece: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         tokens = np.array(self._encoding.encode_ordinary(piece), dtype=np.int64)
         byte_ends = np.cumsum(self._token_lengths[tokens])

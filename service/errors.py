@@ -14,7 +14,16 @@ from litestar.plugins.problem_details import (
     ProblemDetailsPlugin,
 )
 
-from db.errors import DatabaseError, LastOwner, PlanFacts, PlanLimitReached, Refused, Taken
+from db.errors import (
+    BudgetFacts,
+    BudgetReached,
+    DatabaseError,
+    LastOwner,
+    PlanFacts,
+    PlanLimitReached,
+    Refused,
+    Taken,
+)
 from db.outage import is_outage
 from ingest.errors import EmbeddingFailed, FileTooLarge, IngestError, UnsupportedFormat
 from search.errors import InvalidQuery, SearchError
@@ -90,6 +99,8 @@ def _from_search(exc: SearchError) -> ProblemDetailsException:
 def _from_refused(exc: Refused) -> ProblemDetailsException:
     if isinstance(exc, PlanLimitReached):
         return plan_limit_reached(exc.facts)
+    if isinstance(exc, BudgetReached):
+        return budget_reached(exc.facts)
     if isinstance(exc, LastOwner):
         return Problem(HTTPStatus.CONFLICT, str(exc))
     if isinstance(exc, Taken):
@@ -114,6 +125,27 @@ def plan_limit_reached(facts: PlanFacts) -> Problem:
     return Problem(
         HTTPStatus.PAYMENT_REQUIRED,
         f"The {facts.tier} plan allows no more {facts.resource}: {facts.used:,} of {facts.limit:,} are used.{when}",
+        **msgspec.to_builtins(facts),
+    )
+
+
+_BUDGETS = {
+    "user": "Your monthly budget",
+    "team": "The team's monthly budget",
+    "key": "The monthly budget of this API key",
+    "plan": "The plan",
+}
+
+
+def budget_reached(facts: BudgetFacts) -> Problem:
+    """Return 402: which budget, how far it is used, and when it starts anew. The next attempt would fail alike."""
+    return Problem(
+        HTTPStatus.PAYMENT_REQUIRED,
+        f"{_BUDGETS[facts.kind]} for AI models does not suffice: ${facts.spent:,.4f} of ${facts.limit:,.2f} are "
+        f"spent, ${facts.reserved:,.4f} set aside for what is under way. It starts anew at "
+        f"{facts.resets_at:%Y-%m-%d %H:%M} UTC.",
+        headers={"x-should-retry": "false"},
+        code="budget_reached",
         **msgspec.to_builtins(facts),
     )
 

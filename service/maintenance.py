@@ -2,6 +2,7 @@
 
 import structlog
 
+from db.budgets import prune_budgets
 from db.callers import prune_rate_limits
 from db.deliveries import prune_deliveries
 from db.documents import delete_document
@@ -65,13 +66,16 @@ async def prune_idempotency_keys(pool: Pool) -> None:
 
 
 async def prune_expired(pool: Pool) -> None:
-    """Delete what counts no more: windows of rate limits, invitations, remembered events of a month ago."""
+    """Delete what counts no more: windows of rate limits, invitations, events and counters of past months."""
     async with pool.acquire() as conn, conn.transaction():
         rates = await prune_rate_limits(conn)
         invitations = await prune_invitations(conn)
         events = await prune_events(conn)
-    if rates or invitations or events:
-        log.info("expired_rows_pruned", rate_limits=rates, invitations=invitations, events=events)
+        budgets = await prune_budgets(conn)
+    if rates or invitations or events or budgets:
+        log.info(
+            "expired_rows_pruned", rate_limits=rates, invitations=invitations, events=events, budgets=budgets
+        )
 
 
 async def delete_expired_files(pool: Pool) -> None:

@@ -24,6 +24,14 @@ UNFINISHED = Gauge("docsearch_documents_unfinished", "Documents queued or proces
 WEBHOOK_ATTEMPTS = Counter(
     "docsearch_webhook_attempts", "Attempts to deliver an event, by verdict.", ["verdict"]
 )
+WEBHOOKS_PENDING = Gauge(
+    "docsearch_webhook_deliveries_pending",
+    "Events on their way to a webhook, by when: due or later.",
+    ["when"],
+)
+WEBHOOK_OLDEST_SECONDS = Gauge(
+    "docsearch_webhook_oldest_pending_seconds", "Age of the oldest event that is on its way to a webhook."
+)
 WEBHOOK_SECONDS = Histogram(
     "docsearch_webhook_seconds",
     "Time until a webhook's receiver answered.",
@@ -44,6 +52,8 @@ __all__ = [
     "SEARCHES",
     "SEARCH_SECONDS",
     "UNFINISHED",
+    "WEBHOOKS_PENDING",
     "WEBHOOK_ATTEMPTS",
+    "WEBHOOK_OLDEST_SECONDS",
     "WEBHOOK_SECONDS",
 ]

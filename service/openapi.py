@@ -9,7 +9,7 @@ from service.schemas import ProblemBody
 _MEANING = {
     400: "The request does not have the documented form.",
     401: "The API key is missing, unknown, revoked or expired.",
-    402: "The plan allows no more: resource, used, limit, resets_at.",
+    402: "A plan or a budget allows no more: what, how much is used, limit, resets_at.",
     403: "The key lacks the scope, or the role in the team is too small.",
     404: "Absent, or somebody else's.",
     409: "Something stands against it: a name that is taken, a state it is not in, an Idempotency-Key used before.",

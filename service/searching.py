@@ -10,6 +10,7 @@ from db.tenancy import as_caller, as_service
 from search.pipeline import SearchResult, search
 from search.query import SearchRequest
 from service.auth.caller import Caller
+from service.budgets import Budgets
 from service.errors import Problem, not_found
 from service.metering import UsageRecorder
 from service.metrics import SEARCH_SECONDS, SEARCHES
@@ -28,15 +29,25 @@ async def search_for(
     spaces: tuple[str, ...],
     team_id: str | None,
 ) -> SearchResult:
-    """Search spaces that the caller may see; team_id is whose usage it is, if one team was asked about."""
+    """Search spaces that the caller may see; team_id is whose usage it is, if one team was asked about.
+
+    Raises Problem 402 where a budget does not suffice for reading the query.
+    """
     written: list[asyncio.Future[None]] = []
+    budgets = Budgets(pool)
+    cost = query_meter.query_cost(request.query, request.mode)
+    reservation = await budgets.reserve(caller, team_id, cost)
 
     def record() -> None:
         # Written down while the database retrieves: nobody waits for it but a reply that is faster.
-        entry = query_meter.entry(caller, request.query, request.mode, team_id)
+        entry = query_meter.entry(caller, request.query, request.mode, team_id, reservation)
         written.append(usage_recorder.record(entry))
 
-    result = await search(pool, embedder, request, spaces, on_embedded=record)
+    try:
+        result = await search(pool, embedder, request, spaces, on_embedded=record)
+    finally:
+        if not written:
+            await budgets.release(reservation)
     await asyncio.gather(*written)
     _observe(result)
     return result
@@ -49,10 +60,6 @@ async def open_collections(
 
     Raises 404 where one is not the caller's, 422 where one has expired.
     """
-    if any(
-        "\x00" in collection_id for collection_id in collection_ids
-    ):  # which PostgreSQL cannot even look for
-        raise not_found("collection")
     async with as_caller(pool, caller.subject) as conn:
         found = await find_spaces(conn, caller.spaces, collection_ids)
         if {collection.id for collection in found} != set(collection_ids):

@@ -295,6 +295,8 @@ def read_prices(text: str) -> dict[str, str]:
         price, _, plan = (piece.strip() for piece in part.partition("="))
         if not price or plan not in set(Plan):
             raise ValueError("must look like price_123=PRO,price_456=ENTERPRISE")
+        if price in prices:
+            raise ValueError(f"lists {price} twice")
         prices[price] = plan
     return prices
 

@@ -12,6 +12,7 @@ from pgqueuer.models import Job, Schedule
 from db.jobs import DELETE_ORIGINALS, DELIVER_WEBHOOK, INGEST_DOCUMENT, SWEEP_PERSON, requeue_orphans
 from ingest.pipeline import Ingestor
 from service.accounts.jobs import run_original_deletion, run_sweep
+from service.conversations.recovery import keep_abandoned_answers
 from service.documents.jobs import run_ingestion
 from service.maintenance import (
     compact_terms,
@@ -96,6 +97,10 @@ def build_queue(ingestor: Ingestor, owner_url: str, concurrency: int) -> PgQueue
     @queue.schedule("delete_expired_files", "7 * * * *")
     async def files(_: Schedule) -> None:
         await delete_expired_files(ingestor.pool)
+
+    @queue.schedule("keep_abandoned_answers", "*/2 * * * *")
+    async def answers(_: Schedule) -> None:
+        await keep_abandoned_answers(ingestor.pool)
 
     @queue.schedule("prune_deliveries", "41 * * * *")
     async def deliveries(_: Schedule) -> None:

@@ -95,6 +95,7 @@ CREATE TABLE webhook_delivery (
 );
 CREATE INDEX webhook_delivery_webhook_created_idx ON webhook_delivery (webhook_id, created_at DESC, id DESC);
 CREATE INDEX webhook_delivery_created_idx ON webhook_delivery (created_at);
+CREATE INDEX webhook_delivery_pending_idx ON webhook_delivery (next_attempt_at) WHERE status = 'pending';
 
 -- Who did what to which resource. Rows are only ever added.
 CREATE TABLE audit_log (
@@ -147,6 +148,8 @@ CREATE TABLE stripe_subscription (
     ends_at      timestamp(3),
     has_ended    boolean NOT NULL DEFAULT false,
     updated_at   timestamptz,                             -- when the newest event happened, in Stripe's time
+    untold_failures  text[] NOT NULL DEFAULT '{}',        -- invoices that could not be paid: nobody has been told yet
+    paid_invoice     text,                                -- the last one: a failure of it that comes now is late
     CONSTRAINT stripe_subscription_one_owner CHECK (user_id IS NULL OR team_id IS NULL)
 );
 CREATE INDEX stripe_subscription_user_idx ON stripe_subscription (user_id);
@@ -169,8 +172,9 @@ CREATE UNLOGGED TABLE rate_limit (
 ) WITH (fillfactor = 50);
 """
 
-# A notification reaches whoever listens for its owner; and no team with members is ever without an owner.
-TRIGGERS = """
+# A notification reaches whoever listens for its owner; no team with members is ever without an owner; a revoked key stays
+# revoked; and what a team is called fits into a line and an address.
+TRIGGERS = r"""
 -- Which transaction wrote it: a reader that takes up where it was asks for what it could not see then, and what
 -- commits late is not passed over as it would be by its time.
 ALTER TABLE "Notification" ADD COLUMN IF NOT EXISTS "txid" xid8 NOT NULL DEFAULT pg_current_xact_id();
@@ -199,15 +203,41 @@ END $$;
 -- Deferred, so that a transfer may take its two steps in any order.
 CREATE CONSTRAINT TRIGGER team_has_owner AFTER UPDATE OR DELETE ON "TeamMember"
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD."role" = 'OWNER') EXECUTE FUNCTION keep_an_owner();
+
+CREATE FUNCTION keep_revoked() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a revoked key stays revoked' USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER keep_revoked BEFORE UPDATE OF "isActive" ON "ApiKey"
+    FOR EACH ROW WHEN (NOT OLD."isActive" AND NEW."isActive") EXECUTE FUNCTION keep_revoked();
+
+-- A trigger rather than constraints: a team that was called otherwise before us keeps its name and slug, and goes on
+-- being counted. The web application may have a form of its own for slugs: HTTP is stricter.
+CREATE FUNCTION check_team() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW."name" IS DISTINCT FROM OLD."name" AND (length(NEW."name") > 200 OR NEW."name" !~ '\S') THEN
+        RAISE EXCEPTION 'a team''s name has 1 to 200 characters'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'team_name', TABLE = 'Team';
+    END IF;
+    IF NEW."slug" IS DISTINCT FROM OLD."slug" AND NEW."slug" !~ '^[^[:space:][:cntrl:]]{1,100}$' THEN
+        RAISE EXCEPTION 'a team''s slug has 1 to 100 characters and no space'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'team_slug', TABLE = 'Team';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER check_team BEFORE INSERT OR UPDATE OF "name", "slug" ON "Team"
+    FOR EACH ROW EXECUTE FUNCTION check_team();
 """
 
 DOWNGRADE = """
 DROP INDEX "User_email_lower_idx";
 DROP TRIGGER team_has_owner ON "TeamMember";
+DROP TRIGGER keep_revoked ON "ApiKey";
+DROP TRIGGER check_team ON "Team";
 DROP TRIGGER announce_notification ON "Notification";
 ALTER TABLE "Notification" DROP COLUMN "txid";
 DROP TABLE stripe_subscription, rate_limit, deleted_identity, received_event, audit_log, webhook_delivery, team_invitation;
-DROP FUNCTION keep_an_owner, announce_notification, refuse_change;
+DROP FUNCTION check_team, keep_revoked, keep_an_owner, announce_notification, refuse_change;
 ALTER TABLE "UsageLog" DROP COLUMN "teamId", DROP COLUMN "keyId", DROP COLUMN "tokens", DROP COLUMN "bytes",
     DROP COLUMN "cost";
 ALTER TABLE "Webhook" DROP COLUMN "teamId", DROP COLUMN "description", DROP COLUMN "previousSecret",

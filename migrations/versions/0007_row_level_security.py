@@ -106,6 +106,25 @@ BEGIN ATOMIC
 END;
 """
 
+# The last to leave would leave a team that nobody could delete, and what is in it: they delete it instead. That binds
+# people; an account that is deleted may take its memberships along.
+LEAVING = """
+CREATE FUNCTION keep_a_member() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    -- As keep_an_owner: two who leave at once must see each other.
+    PERFORM FROM "Team" WHERE "id" = OLD."teamId" FOR NO KEY UPDATE;
+    IF FOUND AND docsearch_user_id() IS NOT NULL
+        AND NOT EXISTS (SELECT FROM "TeamMember" WHERE "teamId" = OLD."teamId")
+    THEN
+        RAISE EXCEPTION 'team % would have no member', OLD."teamId"
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'team_has_owner', TABLE = 'TeamMember';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER team_has_member AFTER DELETE ON "TeamMember"
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION keep_a_member();
+"""
+
 # One row a table and command: USING, and for what is written CHECK. A command without a row is refused.
 # $spaces(ROLE)$ and its kin are shorthand for the subselects; see EXPAND.
 POLICIES = """
@@ -174,7 +193,6 @@ INSERT INTO policy VALUES
     ('webhook_delivery',  'SELECT', 'webhook_id IN (SELECT w."id" FROM "Webhook" w)'),
     ('team_invitation',   'SELECT', 'team_id = $teams(ADMIN)$ OR lower(email) = (SELECT docsearch_email())'),
     ('team_invitation',   'INSERT', 'team_id = $teams(ADMIN)$ AND invited_by = $me$'),
-    ('team_invitation',   'UPDATE', 'team_id = $teams(ADMIN)$'),
     ('team_invitation',   'DELETE', 'team_id = $teams(ADMIN)$'),
     ('audit_log',         'SELECT', 'actor_id = $me$ OR team_id = $teams(OWNER)$'),
     ('plan',              'SELECT', 'true'),
@@ -292,7 +310,8 @@ BEGIN
                                   '"isActive", "description", "failingSince", "pausedAt", "pauseReason", "updatedAt"), '
                                   'DELETE'),
             ('webhook_delivery',  'SELECT'),
-            ('team_invitation',   'SELECT, INSERT, UPDATE, DELETE'),
+            -- It waits as long as every other, and is renewed by the service.
+            ('team_invitation',   'SELECT, INSERT (team_id, email, role, invited_by), DELETE'),
             ('audit_log',         'SELECT'),
             ('plan',              'SELECT')
         ) AS granted (tbl, privileges) LOOP
@@ -316,8 +335,8 @@ BEGIN
         SELECT p.oid::regprocedure AS name FROM pg_proc p
         WHERE p.pronamespace = current_schema()::regnamespace AND p.prosecdef
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
-          AND p.proname IN ('keep_an_owner', 'charge_storage', 'count_storage', 'recount_workflows', 'count_workflows',
-                            'count_executions', 'docsearch_found_team', 'count_inserted_terms', 'count_deleted_terms',
+          AND p.proname IN ('keep_an_owner', 'keep_a_member', 'charge_storage', 'count_storage', 'recount_workflows',
+                            'count_workflows', 'count_executions', 'docsearch_found_team', 'count_inserted_terms', 'count_deleted_terms',
                             'count_updated_terms', 'docsearch_user_id', 'docsearch_email', 'docsearch_teams',
                             'docsearch_spaces', 'docsearch_team_members')
     LOOP
@@ -368,7 +387,8 @@ BEGIN
     ALTER FUNCTION count_inserted_terms() SECURITY INVOKER RESET search_path;
     ALTER FUNCTION count_deleted_terms() SECURITY INVOKER RESET search_path;
     ALTER FUNCTION count_updated_terms() SECURITY INVOKER RESET search_path;
-    DROP FUNCTION docsearch_team_members, docsearch_found_team, docsearch_spaces, docsearch_teams, docsearch_email,
+    DROP TRIGGER team_has_member ON "TeamMember";
+    DROP FUNCTION keep_a_member, docsearch_team_members, docsearch_found_team, docsearch_spaces, docsearch_teams, docsearch_email,
         docsearch_user_id;
     IF obj_description(to_regnamespace('auth'), 'pg_namespace') LIKE 'Made by docsearch%' THEN
         DROP FUNCTION auth.jwt, auth.uid;
@@ -394,7 +414,7 @@ END $$;
 
 
 def upgrade() -> None:
-    run(ROLES + FUNCTIONS + TERM_COUNTS + POLICIES + EXPAND + PRIVILEGES)
+    run(ROLES + FUNCTIONS + LEAVING + TERM_COUNTS + POLICIES + EXPAND + PRIVILEGES)
 
 
 def downgrade() -> None:

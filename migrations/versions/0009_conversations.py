@@ -1,4 +1,4 @@
-"""Conversations that are answered here: their settings, the answers that are being written, and the built-in model.
+"""Conversations that are answered here: their settings, and the answers that are being written.
 
 Revision ID: 0009
 Revises: 0008
@@ -15,10 +15,6 @@ UPGRADE = """
 ALTER TABLE "AIConversation"
     ADD COLUMN IF NOT EXISTS "settings" jsonb,               -- where to look and how to answer; null: as usual
     ADD COLUMN IF NOT EXISTS "summary" jsonb;                -- of its beginning: {"text", "covers"}
-
--- A conversation needs a model, and the built-in one has no provider: a row so that the key holds.
-INSERT INTO "AIModel" ("id", "name", "provider", "modelId", "config", "isActive")
-VALUES ('extractive', 'Extractive', 'CUSTOM', 'extractive', '{}', true) ON CONFLICT DO NOTHING;
 
 -- An answer that is being written. It becomes a message of its conversation when it is over; until then this is what
 -- a reader who was cut off takes up again, whichever process they reach, and what is left where a process dies.
@@ -70,9 +66,6 @@ END $$;
 
 DOWNGRADE = """
 DROP TABLE conversation_turn;
--- Conversations that were held with it keep it: nothing of anybody's is lost.
-DELETE FROM "AIModel" WHERE "id" = 'extractive'
-    AND NOT EXISTS (SELECT FROM "AIConversation" WHERE "modelId" = 'extractive');
 ALTER TABLE "AIConversation" DROP COLUMN "settings", DROP COLUMN "summary";
 """
 

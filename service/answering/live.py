@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from search.answer.history import Summary
-from search.answer.model import ChatMessage
+from search.answer.model import ChatMessage, Sampling
 from search.answer.pipeline import Answered, Event, Retrieved, Shown
 from search.answer.pipeline import Citation as Cited
 from service.answering.asking import Answerer, Asking
@@ -45,6 +45,10 @@ class Asked:
     settings: AnswerSettings
     history: Sequence[ChatMessage] = ()
     summary: Summary | None = None
+    sampling: Sampling | None = None
+    """What settings do not say; None: as they say."""
+    messages: Sequence[ChatMessage] | None = None
+    """To be sent to the model as they stand, without looking anything up."""
 
 
 @dataclass(slots=True)
@@ -162,9 +166,17 @@ class LiveAnswer:
 
     async def _write(self) -> None:
         asked = self._asked
-        events = self._answerer.answer(
-            self.asking, asked.settings, asked.question, history=asked.history, summary=asked.summary
-        )
+        if asked.messages is not None:
+            events = self._answerer.chat(self.asking, asked.messages, asked.sampling or Sampling())
+        else:
+            events = self._answerer.answer(
+                self.asking,
+                asked.settings,
+                asked.question,
+                history=asked.history,
+                summary=asked.summary,
+                sampling=asked.sampling,
+            )
         async with aclosing(events):
             async for event in events:
                 self._take(event)

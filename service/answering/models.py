@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from db import ai_models
-from db.ai_models import AIModelRow
 from db.pool import Pool
 from search.answer.extractive import NAME as EXTRACTIVE
 from search.answer.model import LanguageModel
@@ -33,8 +32,10 @@ async def choose_model(pool: Pool, chat_models: ChatModels, wanted: str | None) 
     Raises Problem 404 for one that is not there, 422 for one that is switched off, and ModelFailed where its
     configuration does not let it be asked.
     """
+    if wanted is None or wanted == EXTRACTIVE:
+        return Chosen(EXTRACTIVE, EXTRACTIVE, None, ModelConfig())
     async with pool.acquire() as conn:
-        row = await ai_models.find_by_any_name(conn, wanted or EXTRACTIVE)
+        row = await ai_models.find_by_any_name(conn, wanted)
     if row is None:
         raise Problem(
             HTTPStatus.NOT_FOUND,
@@ -44,11 +45,5 @@ async def choose_model(pool: Pool, chat_models: ChatModels, wanted: str | None) 
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"The model {row.name} is switched off: choose another."
         )
-    return await open_chosen(chat_models, row)
-
-
-async def open_chosen(chat_models: ChatModels, row: AIModelRow) -> Chosen:
-    if row.id == EXTRACTIVE:
-        return Chosen(row.id, EXTRACTIVE, None, ModelConfig())
     model = await chat_models.get(row)
     return Chosen(row.id, model.name, model, read_config(row.config, row.model_id))

@@ -24,6 +24,7 @@ class AnswerSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     document_ids: Annotated[list[str], msgspec.Meta(max_length=1000)] | None = None
     collection_ids: Annotated[list[str], msgspec.Meta(max_length=100)] | None = None
     filters: Filter | None = None
+    attributes: Filter | None = None
     mode: Literal["hybrid", "semantic", "lexical"] = "hybrid"
     top_k: Annotated[int, msgspec.Meta(ge=1, le=50)] = 8
     min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None

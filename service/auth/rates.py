@@ -26,6 +26,14 @@ def configured_limits(settings: Settings) -> tuple[Limit, ...]:
     return tuple(limit for limit in given if limit.requests)
 
 
+def requests_allowed(limits: Sequence[Limit], window_s: int, *, by_key: bool) -> int | None:
+    """Return the least that a caller with a key, or without one, is limited to in such a window; None for no limit."""
+    mine = [
+        limit.requests for limit in limits if limit.window_s == window_s and (by_key or limit.kind == "user")
+    ]
+    return min(mine, default=None)
+
+
 def rate_headers(row: CallerRow, limits: Sequence[Limit]) -> dict[str, str]:
     """Return the headers for a reply, none where nothing is limited; the tightest limit gives the short ones."""
     counted = _pair(row.windows, limits)

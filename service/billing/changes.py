@@ -51,9 +51,10 @@ async def take_event(conn: Conn, event: StripeEvent, prices: Mapping[str, str]) 
         case SubscriptionLinked():
             await _settle(conn, change, owned, change.reference)
         case PaymentMade():
+            await subscriptions.note_payment(
+                conn, change.subscription_id, change.invoice_id, failed=change.failed
+            )
             await _settle(conn, change, owned, Reference())
-            if change.failed:
-                await _tell_of_failure(conn, change)
         case _:
             assert_never(change)
 
@@ -81,7 +82,7 @@ async def _settle(
     owned: Ownership,
     reference: Reference,
 ) -> None:
-    """Find whose the subscription is, and give them the plan that follows.
+    """Find whose the subscription is, give them the plan that follows, and tell of a payment that failed.
 
     The first who is named has it, whatever is named later; a guess by the customer gives way to a name.
     """
@@ -102,6 +103,12 @@ async def _settle(
     if before is not None and (before.kind, before.id) != (owner.kind, owner.id):
         await _move(conn, before)
     await _move(conn, owner)
+    # It may have failed before anybody knew whose it was.
+    if await subscriptions.take_failures(conn, change.subscription_id):
+        await _tell(
+            conn, owner, "PAYMENT_FAILED", "A payment has failed",
+            f"The payment for {owner.name} could not be made. The plan stays for a week.",
+        )  # fmt: skip
 
 
 async def _current_owner(conn: Conn, owned: Ownership) -> Owner | None:
@@ -138,16 +145,6 @@ async def _move(conn: Conn, owner: Owner) -> None:
         conn, owner, "SUBSCRIPTION_UPDATED", "The plan has changed",
         f"{owner.name} now has the plan {now.effective_tier} ({now.status}).",
     )  # fmt: skip
-
-
-async def _tell_of_failure(conn: Conn, change: PaymentMade) -> None:
-    owned = await subscriptions.note_subscription(conn, change.subscription_id, change.customer_id)
-    owner = await _current_owner(conn, owned)
-    if owner is not None:
-        await _tell(
-            conn, owner, "PAYMENT_FAILED", "A payment has failed",
-            f"The payment for {owner.name} could not be made. The plan stays for a week.",
-        )  # fmt: skip
 
 
 async def _tell(conn: Conn, owner: Owner, kind: Kind, title: str, message: str) -> None:

@@ -74,6 +74,7 @@ class PaymentMade:
 
     subscription_id: str
     customer_id: str
+    invoice_id: str
     at: datetime
     failed: bool
 
@@ -189,6 +190,8 @@ class _Parent(msgspec.Struct):
 
 
 class _Invoice(msgspec.Struct):
+    id: str | None = None
+    """Null for a preview, which nobody pays."""
     customer: _Id | None = None
     subscription: _Id | None = None
     """Under parent since version 2025-03-31."""
@@ -257,10 +260,14 @@ def _payment(*, failed: bool) -> Callable[[msgspec.Raw, datetime], Change | None
         found = _decode(raw, _Invoice)
         details = found.parent.subscription_details if found.parent is not None else None
         subscription = found.subscription or (details.subscription if details is not None else None)
-        if subscription is None or found.customer is None:
+        if found.id is None or subscription is None or found.customer is None:
             return None
         return PaymentMade(
-            subscription_id=_id(subscription), customer_id=_id(found.customer), at=at, failed=failed
+            subscription_id=_id(subscription),
+            customer_id=_id(found.customer),
+            invoice_id=found.id,
+            at=at,
+            failed=failed,
         )
 
     return read

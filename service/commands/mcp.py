@@ -16,12 +16,12 @@ def mcp() -> None:
     """Speak the Model Context Protocol on stdin and stdout, for a program that starts this one.
 
     \b
-    In the configuration of Claude Desktop, for example:
-      {"mcpServers": {"docsearch": {"command": "docsearch", "args": ["mcp"],
+    Example, in the configuration of Claude Desktop; it runs `docsearch mcp`:
+      {"mcpServers": {"docsearch": {"command": "/path/to/docsearch", "args": ["mcp"],
         "env": {"DOCSEARCH_URL": "https://…", "DOCSEARCH_API_KEY": "dsk_…"}}}}
 
-    The tools search, answer, list, read and add documents on a docsearch server that runs elsewhere. That server
-    also speaks the protocol itself, at /mcp, for programs that connect to an address.
+    The tools search, answer, list, read and add documents on a docsearch server, which also speaks the protocol
+    itself, at /mcp, for programs that connect to an address.
 
     \b
     Environment:

@@ -46,7 +46,8 @@ def search(
         typer.Option(
             "--filter-json",
             metavar="JSON",
-            help='A filter as the API has it, such as {"type": "gte", "key": "year", "value": 2023}.',
+            help="A filter as the API has it: eq ne gt gte lt lte in nin contains startswith endswith empty not and "
+            "or.",
         ),
     ] = None,
     document_ids: Annotated[

@@ -95,7 +95,9 @@ async def ask_again(
 
 
 async def _begin(chat: Chat, caller: Caller, row: ConversationRow, model: str | None) -> Asking:
-    return await chat.answerer.begin(caller, read_settings(row.settings), model or row.model_id)
+    return await chat.answerer.begin(
+        caller, read_settings(row.settings), model or row.model_id, team_id=row.team_id
+    )
 
 
 async def _insert_turn(

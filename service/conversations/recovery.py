@@ -2,14 +2,30 @@
 
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from db import conversations, turns
 from db.pool import Pool
 from db.tenancy import as_system
 from db.turns import TurnRow
 from service.conversations.messages import StoredMessage, to_stored, with_answer
 
+log = structlog.get_logger()
+
+TURNS_KEPT = timedelta(days=1)
+"""For this long a reader can take up an answer again; afterwards it is in the conversation alone."""
+
 UNSEEN_FOR = timedelta(minutes=2)
 """A process that writes says so twice a second; for this long one may be cut off from the database."""
+
+
+async def keep_abandoned_answers(pool: Pool) -> None:
+    """Keep what dead processes left, and forget the turns of answers that were given long ago."""
+    kept = await keep_abandoned(pool)
+    async with pool.acquire() as conn:
+        pruned = await turns.prune_turns(conn, older_than=TURNS_KEPT)
+    if kept or pruned:
+        log.info("abandoned_answers_kept", answers=kept, turns_pruned=pruned)
 
 
 async def keep_abandoned(pool: Pool, *, unseen_for: timedelta = UNSEEN_FOR) -> int:

@@ -10,9 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent
 
-from db import conversations, turns
+from db import ai_models, conversations, turns
 from db.conversations import Cursor
-from db.pool import Pool
+from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from search.answer.extractive import NAME as EXTRACTIVE
 from service.answering.asking import spaces_of
@@ -59,6 +59,7 @@ async def create_conversation(
     await spaces_of(chat.pool, caller, data.settings)
     chosen = await choose_model(chat.pool, chat.answerer.chat_models, data.model or EXTRACTIVE)
     async with as_caller(chat.pool, caller.subject) as conn:
+        await _name_model(conn, chosen.id)
         row = await conversations.insert_conversation(
             conn,
             user_id=caller.user_id,
@@ -141,6 +142,7 @@ async def update_conversation(
     if data.settings is not msgspec.UNSET:
         await spaces_of(chat.pool, caller, data.settings)
     async with as_caller(chat.pool, caller.subject) as conn:
+        await _name_model(conn, model_id)
         row = await conversations.update_conversation(
             conn,
             owners_of(caller, "conversations:write"),
@@ -268,6 +270,12 @@ async def _reply(
     if wants_stream(request, stream):
         return ServerSentEvent(as_messages(answer))
     return Response(await wait_for(request, answer, Done), status_code=HTTPStatus.OK)
+
+
+async def _name_model(conn: Conn, model_id: str | None) -> None:
+    if model_id == EXTRACTIVE:
+        async with as_service(conn):
+            await ai_models.ensure_built_in(conn)
 
 
 async def _read(pool: Pool, caller: Caller, conversation_id: str) -> ConversationDetail:

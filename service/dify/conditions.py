@@ -1,17 +1,20 @@
-"""Dify's metadata conditions as filters.
+"""Dify's conditions on metadata as our filters.
 
-Dify's values come as text where somebody typed them: a number in text is looked for as a number too, and the other way
-round. Dates are compared as they are written, so those that are written alike, as 2024-05-01, and numbers.
+Dify's forms give values as text, whatever the metadata hold. So a text that spells a number or a truth value stands for
+that as well, and a date for the second of the Unix epoch at which it begins, in UTC.
+
+An operator that negates is the exact opposite of the one that does not: documents without the name match it.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
+from datetime import UTC, datetime
 
 from db.filters import (
     And,
     Contains,
+    Empty,
     EndsWith,
-    Exists,
     Filter,
     Gt,
     Gte,
@@ -20,105 +23,149 @@ from db.filters import (
     Lte,
     Not,
     Or,
-    Scalar,
     StartsWith,
 )
-from service.dify.schemas import Condition, MetadataCondition, Value
-from service.errors import Problem
+from service.dify.schemas import Condition, MetadataCondition, Operator, Scalar
+
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?")
+_BOOLEANS = {"true": True, "false": False}
+
+Value = Scalar | list[Scalar] | None
+Ordering = type[Gt] | type[Gte] | type[Lt] | type[Lte]
 
 
-def to_filter(condition: MetadataCondition | None) -> Filter | None:
-    """Return one filter in which all or any of the conditions hold, None where there are none. Raises Problem 400."""
-    if condition is None or not condition.conditions:
+class ValueUnusable(ValueError):
+    """An operator cannot do anything with its value; the message says why."""
+
+
+def to_filter(given: MetadataCondition | None) -> Filter | None:
+    """Return conditions as one filter, None where there are none. Raises ValueUnusable."""
+    if given is None or not given.conditions:
         return None
-    filters = [_one(single) for single in condition.conditions]
-    if len(filters) == 1:
-        return filters[0]
-    return Or(filters=filters) if condition.logical_operator == "or" else And(filters=filters)
+    filters = [_condition(condition) for condition in given.conditions]
+    return Or(filters=filters) if given.logical_operator == "or" else And(filters=filters)
 
 
-def _one(condition: Condition) -> Filter:
-    build, opposite = _OPERATORS[condition.comparison_operator]
+def _condition(condition: Condition) -> Filter:
     names = [condition.name] if isinstance(condition.name, str) else condition.name
-    filters = [build(name, _values(condition)) for name in names]
-    found = filters[0] if len(filters) == 1 else Or(filters=filters)
-    return Not(filter=found) if opposite else found
+    operator, negated = condition.comparison_operator, False
+    if operator in _OPPOSITES:
+        operator, negated = _OPPOSITES[operator], True
+    matches: Filter = Or(filters=[_FILTERS[operator](name, condition.value) for name in names])
+    return Not(filter=matches) if negated else matches
 
 
-def _values(condition: Condition) -> list[Value]:
-    """Return the values, of which one is enough; none for what needs none."""
-    operator, value = condition.comparison_operator, condition.value
-    if operator in {"empty", "not empty"}:
-        return []
-    if value is None:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"metadata_condition: `{operator}` needs a value.")
-    if operator in {"in", "not in"} and isinstance(value, str):
-        return [part.strip() for part in value.split(",")]
-    return value if isinstance(value, list) else [value]
+def _equals(name: str, value: Value) -> Filter:
+    return In(key=name, value=[*_spellings(_single(value))])
 
 
-def _equal(name: str, values: list[Value]) -> Filter:
-    return In(key=name, value=[form for value in values for form in _forms(value)])
+def _is_one_of(name: str, value: Value) -> Filter:
+    """A text is a list with commas between, as Dify's own knowledge bases have it."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, list) or not value:
+        raise ValueUnusable("in and not in need a value: a list, or a text with commas.")
+    return In(key=name, value=[spelling for item in value for spelling in _spellings(item)])
 
 
-def _forms(value: Value) -> list[Scalar]:
-    """Return a value as it is, and as it would be as text or as a number."""
-    if not isinstance(value, str):
-        return [value, str(value)]
-    number = _number(value)
-    return [value] if isinstance(number, str) else [value, number]
+def _part(kind: type[Contains] | type[StartsWith] | type[EndsWith]) -> Callable[[str, Value], Filter]:
+    def make(name: str, value: Value) -> Filter:
+        return kind(key=name, value=_text(_single(value)))
+
+    return make
 
 
-def _number(value: Value) -> Value:
-    """Return the number that a text is, or what it is where it is none."""
-    if not isinstance(value, str):
-        return value
-    for kind in (int, float):
+def _order(kind: Ordering) -> Callable[[str, Value], Filter]:
+    def make(name: str, value: Value) -> Filter:
+        given = _single(value)
+        number = _number(given)
+        return kind(key=name, value=_text(given) if number is None else number)
+
+    return make
+
+
+def _moment(kind: Ordering) -> Callable[[str, Value], Filter]:
+    """A moment is a number of seconds or a date in ISO 8601: either is compared with what it is in the metadata."""
+
+    def make(name: str, value: Value) -> Filter:
+        given = _single(value)
+        number = _number(given)
         try:
-            number = kind(value)
-        except ValueError:
-            continue
-        # JSON has neither nan nor inf; int() would read any script's digits, and underscores.
-        return number if value.isascii() and "_" not in value and abs(number) < 1e300 else value
+            if number is not None:
+                text = datetime.fromtimestamp(number, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            else:
+                text = _text(given)
+                moment = datetime.fromisoformat(text)
+                number = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError, OSError) as exc:
+            raise ValueUnusable(
+                "before and after need a moment: seconds, or a date such as 2026-01-31T12:00:00Z."
+            ) from exc
+        return Or(filters=[kind(key=name, value=number), kind(key=name, value=text)])
+
+    return make
+
+
+def _something(name: str, _: Value) -> Filter:
+    return Not(filter=Empty(key=name))
+
+
+def _single(value: Value) -> Scalar:
+    if isinstance(value, list):
+        value = value[0] if len(value) == 1 else None
+    if value is None:
+        raise ValueUnusable("The operator needs one value.")
     return value
 
 
-def _text(kind: Callable[..., Filter]) -> Callable[[str, list[Value]], Filter]:
-    return lambda name, values: _any([kind(key=name, value=str(value)) for value in values])
+def _text(value: Scalar) -> str:
+    if isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else f"{value:.15g}"
 
 
-def _order(kind: Callable[..., Filter]) -> Callable[[str, list[Value]], Filter]:
-    return lambda name, values: _any([kind(key=name, value=_number(value)) for value in values])
+def _number(value: Scalar) -> int | float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    if _NUMBER.fullmatch(value.strip()) is None:
+        return None
+    return float(value) if "." in value else int(value)
 
 
-def _any(filters: list[Filter]) -> Filter:
-    if not filters:
-        raise Problem(HTTPStatus.BAD_REQUEST, "metadata_condition: an empty list is no value.")
-    return filters[0] if len(filters) == 1 else Or(filters=filters)
+def _spellings(value: Scalar) -> list[str | int | float | bool | None]:
+    """Return what a value is equal to: itself, and the same as text, number or truth value."""
+    found: list[str | int | float | bool | None] = [value]
+    if not isinstance(value, str):
+        found.append(_text(value))
+    elif (number := _number(value)) is not None:
+        found.append(number)
+    elif value.lower() in _BOOLEANS:
+        found.append(_BOOLEANS[value.lower()])
+    return found
 
 
-def _exists(name: str, _: list[Value]) -> Filter:
-    return Exists(key=name)
-
-
-_OPERATORS: Mapping[str, tuple[Callable[[str, list[Value]], Filter], bool]] = {
-    "contains": (_text(Contains), False),
-    "not contains": (_text(Contains), True),
-    "start with": (_text(StartsWith), False),
-    "end with": (_text(EndsWith), False),
-    "is": (_equal, False),
-    "is not": (_equal, True),
-    "in": (_equal, False),
-    "not in": (_equal, True),
-    "empty": (_exists, True),
-    "not empty": (_exists, False),
-    "=": (_equal, False),
-    "≠": (_equal, True),
-    ">": (_order(Gt), False),
-    "<": (_order(Lt), False),
-    "≥": (_order(Gte), False),
-    "≤": (_order(Lte), False),
-    "before": (_order(Lt), False),
-    "after": (_order(Gt), False),
+_OPPOSITES: Mapping[Operator, Operator] = {
+    "not contains": "contains",
+    "is not": "is",
+    "≠": "=",
+    "not in": "in",
+    "empty": "not empty",
 }
-"""Dify's operator → how its filter is made, and whether the opposite of that is meant."""
+
+_FILTERS: Mapping[Operator, Callable[[str, Value], Filter]] = {
+    "contains": _part(Contains),
+    "start with": _part(StartsWith),
+    "end with": _part(EndsWith),
+    "is": _equals,
+    "=": _equals,
+    "in": _is_one_of,
+    "not empty": _something,
+    ">": _order(Gt),
+    "<": _order(Lt),
+    "≥": _order(Gte),
+    "≤": _order(Lte),
+    "before": _moment(Lt),
+    "after": _moment(Gt),
+}

@@ -1,49 +1,65 @@
-"""Errors as Dify's contract has them; what they say comes from service/errors.py."""
+"""Errors in the shape that Dify reads; what they say comes from service/errors.py."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from litestar import Request, Response
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 
-from service.dify.schemas import DifyError
+from service.auth.keys import is_key_shaped
+from service.auth.oidc import is_token_shaped
 from service.errors import error_families, to_problem
 
-WRONG_HEADER = 1001
-NOT_AUTHORISED = 1002
-NO_KNOWLEDGE = 2001
-_CODES = {
-    HTTPStatus.UNAUTHORIZED: NOT_AUTHORISED,
-    HTTPStatus.FORBIDDEN: NOT_AUTHORISED,
-    HTTPStatus.NOT_FOUND: NO_KNOWLEDGE,
-}
+BAD_HEADER = 1001
+NOT_ALLOWED = 1002
+NO_SUCH_KNOWLEDGE = 2001
+
+
+class DifyError(msgspec.Struct, kw_only=True, frozen=True):
+    """1001: no usable Authorization header, 1002: not let in, 2001: no such knowledge; else the status."""
+
+    error_code: int
+    error_msg: str
 
 
 def _handle(request: Request[Any, Any, Any], exc: Exception) -> Response[dict[str, Any]]:
     problem = to_problem(exc)
     status = HTTPStatus(problem.status_code)
-    # For what Dify has no code for, the status is one.
-    code = _CODES.get(status, status.value)
-    if status is HTTPStatus.UNAUTHORIZED and not _is_bearer(request.headers.get("authorization", "")):
-        code = WRONG_HEADER
+    error = DifyError(
+        error_code=_code(status, request.headers.get("authorization")), error_msg=problem.detail
+    )
     extra: Mapping[str, Any] = problem.extra if isinstance(problem.extra, Mapping) else {}
     return Response(
-        {**extra, "error_code": code, "error_msg": problem.detail},
+        dict(extra) | msgspec.to_builtins(error),
         status_code=status,
-        headers=problem.headers,
+        headers=dict(problem.headers or {}),
         media_type="application/json",
     )
 
 
-def _is_bearer(header: str) -> bool:
-    scheme, _, token = header.partition(" ")
-    return scheme.lower() == "bearer" and bool(token.strip())
+def _code(status: HTTPStatus, header: str | None) -> int:
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            return NOT_ALLOWED if _is_credential(header) else BAD_HEADER
+        case HTTPStatus.FORBIDDEN:
+            return NOT_ALLOWED
+        case HTTPStatus.NOT_FOUND:
+            return NO_SUCH_KNOWLEDGE
+        case _:
+            return int(status)
+
+
+def _is_credential(header: str | None) -> bool:
+    scheme, _, token = (header or "").partition(" ")
+    token = token.strip()
+    return scheme.lower() == "bearer" and (is_key_shaped(token) or is_token_shaped(token))
 
 
 def dify_errors() -> ExceptionHandlersMap:
-    """Return the exception handlers of a route whose errors have this shape."""
+    """Return the exception handlers of a router whose errors have this shape."""
     return dict.fromkeys(error_families(), _handle)
 
 

@@ -1,30 +1,32 @@
-"""POST /dify/retrieval: Dify searches here as in a knowledge base of its own."""
+"""POST /dify/retrieval: our search, as Dify asks an external knowledge base."""
 
-from litestar import post
+from http import HTTPStatus
+
+from litestar import Router, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from db.filters import Filter
 from db.pool import Pool
 from search.query import SearchRequest
 from service.auth.caller import Caller
-from service.dify.conditions import to_filter
+from service.dify.conditions import ValueUnusable, to_filter
 from service.dify.errors import dify_errors, failures
-from service.dify.knowledge import find_knowledge
 from service.dify.schemas import Record, RetrievalBody, RetrievalReply
+from service.errors import Problem, not_found
 from service.metering import UsageRecorder
 from service.providers import EmbeddingProvider
 from service.query_meter import QueryMeter
-from service.searching import search_for
+from service.searching import open_collections, search_for
 
-MAX_RECORDS = 100
+EVERYTHING = "all"
+_STORE_PREFIX = "vs_"
 
 
 @post(
-    "/dify/retrieval",
+    "/retrieval",
     status_code=200,
-    tags=["search"],
     responses=failures(404, 422),
-    exception_handlers=dify_errors(),
     summary="Search for Dify",
 )
 async def retrieve(
@@ -35,15 +37,14 @@ async def retrieve(
     query_meter: NamedDependency[QueryMeter],
     data: JSONBody[RetrievalBody],
 ) -> RetrievalReply:
-    """Return the passages that answer best, as Dify's External Knowledge API has them."""
-    filters = to_filter(data.metadata_condition)
-    knowledge = await find_knowledge(pool, caller, data.knowledge_id)
+    """Return the passages that answer best: of `all`, of a team's documents by its id, or of a vector store's."""
+    spaces, team_id, collection_ids = await _knowledge(pool, caller, data.knowledge_id)
     request = SearchRequest(
         query=data.query,
-        top_k=min(data.retrieval_setting.top_k, MAX_RECORDS),
-        filters=filters,
+        top_k=data.retrieval_setting.top_k,
         min_score=data.retrieval_setting.score_threshold or 0.0,
-        collection_ids=knowledge.collection_ids,
+        filters=_filter(data),
+        collection_ids=collection_ids,
     )
     result = await search_for(
         caller,
@@ -52,7 +53,32 @@ async def retrieve(
         usage_recorder,
         query_meter,
         request,
-        spaces=knowledge.spaces,
-        team_id=knowledge.team_id,
+        spaces=spaces,
+        team_id=team_id,
     )
     return RetrievalReply(records=[Record.from_found(hit) for hit in result.hits])
+
+
+async def _knowledge(
+    pool: Pool, caller: Caller, knowledge_id: str
+) -> tuple[tuple[str, ...], str | None, tuple[str, ...] | None]:
+    """Return the spaces, the team and the collections that an id stands for. Raises 404 for what is not theirs."""
+    if not knowledge_id.isprintable():  # no id has such characters, and PostgreSQL not all of them
+        raise not_found("knowledge base")
+    if knowledge_id == EVERYTHING:
+        return caller.spaces, None, None
+    if knowledge_id.startswith(_STORE_PREFIX):
+        (store,) = await open_collections(pool, caller, [knowledge_id])
+        return (store.space_id,), store.team_id, (store.id,)
+    caller.require("search", knowledge_id)
+    return (knowledge_id,), knowledge_id, None
+
+
+def _filter(data: RetrievalBody) -> Filter | None:
+    try:
+        return to_filter(data.metadata_condition)
+    except ValueUnusable as exc:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"metadata_condition: {exc}") from exc
+
+
+dify_router = Router("/dify", tags=["Dify"], exception_handlers=dify_errors(), route_handlers=[retrieve])

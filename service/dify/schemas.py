@@ -1,7 +1,4 @@
-"""Dify's External Knowledge API on the wire (docs.dify.ai, external-knowledge-api).
-
-Fields that Dify may add to it are passed over.
-"""
+"""Dify's External Knowledge API on the wire. Fields that it may add are passed over."""
 
 from typing import Annotated, Any, Literal
 
@@ -30,39 +27,39 @@ Operator = Literal[
     "before",
     "after",
 ]
-Name = Annotated[str, msgspec.Meta(max_length=500)]
-Value = str | int | float
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Scalar = str | int | float | bool
+
+
+class RetrievalSetting(msgspec.Struct, kw_only=True, frozen=True):
+    top_k: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    score_threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 
 class Condition(msgspec.Struct, kw_only=True, frozen=True):
-    """name: a key of the metadata; earlier versions send several, of which one is enough."""
+    """name: of the metadata; older versions of Dify send a list of names, one of which has to fit."""
 
     name: Name | Annotated[list[Name], msgspec.Meta(min_length=1, max_length=20)]
     comparison_operator: Operator
-    value: Value | Annotated[list[Value], msgspec.Meta(max_length=100)] | None = None
+    value: Scalar | Annotated[list[Scalar], msgspec.Meta(max_length=100)] | None = None
 
 
 class MetadataCondition(msgspec.Struct, kw_only=True, frozen=True):
     logical_operator: Literal["and", "or"] | None = None
-    conditions: Annotated[list[Condition], msgspec.Meta(max_length=50)] | None = None
-
-
-class RetrievalSetting(msgspec.Struct, kw_only=True, frozen=True):
-    top_k: Annotated[int, msgspec.Meta(ge=1)] = 10
-    score_threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    conditions: Annotated[list[Condition], msgspec.Meta(max_length=100)] | None = None
 
 
 class RetrievalBody(msgspec.Struct, kw_only=True, frozen=True):
-    """knowledge_id: `all`, a team's id, or a vector store's, vs_…."""
+    """A query for what the caller may see of a knowledge base."""
 
-    knowledge_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    knowledge_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     query: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_QUERY_CHARS)]
     retrieval_setting: RetrievalSetting = RetrievalSetting()
     metadata_condition: MetadataCondition | None = None
 
 
 class Record(msgspec.Struct, kw_only=True, frozen=True):
-    """A passage; metadata is the document's own, and beside it where the passage stands."""
+    """A passage. metadata is the document's own, and where the passage stands in it; never null."""
 
     content: str
     score: float
@@ -71,30 +68,19 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
 
     @classmethod
     def from_found(cls, hit: Hit) -> "Record":
-        return cls(
-            content=hit.text,
-            score=hit.score,
-            title=hit.title,
-            metadata={
-                # First what is theirs: a key of the same name must not pass for where a passage stands.
-                **hit.metadata,
-                "document_id": hit.document_id,
-                "chunk_id": str(hit.chunk_id),
-                "page_start": hit.page_start,
-                "page_end": hit.page_end,
-                "char_start": hit.char_start,
-                "char_end": hit.char_end,
-                "headings": hit.headings,
-            },
-        )
+        place = {
+            "document_id": hit.document_id,
+            "chunk_id": str(hit.chunk_id),
+            "page_start": hit.page_start,
+            "page_end": hit.page_end,
+            "char_start": hit.char_start,
+            "char_end": hit.char_end,
+            "headings": hit.headings,
+        }
+        return cls(content=hit.text, score=hit.score, title=hit.title, metadata=dict(hit.metadata) | place)
 
 
 class RetrievalReply(msgspec.Struct, kw_only=True, frozen=True):
+    """Records, best first."""
+
     records: list[Record]
-
-
-class DifyError(msgspec.Struct, kw_only=True, frozen=True):
-    """An error as Dify's contract has it."""
-
-    error_code: int
-    error_msg: str

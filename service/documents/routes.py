@@ -75,7 +75,9 @@ async def upload_document(
     """Take a file (multipart), a text or an address (JSON), queue it for ingestion and answer at once."""
     await require_room(pool, caller, request.content_length or 0)
     intake = await receive(request, originals, settings.max_upload_bytes)
-    document_id = await register(pool, originals, caller, intake, idempotency_key)
+    document_id = await register(
+        pool, originals, caller, intake, idempotency_key, is_priced=settings.embedding_price_per_million > 0
+    )
     row = await wait_until_finished(pool, event_feed, caller, document_id, wait)
     if row is None:
         raise not_found("document")

@@ -7,12 +7,20 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from db.deliveries import measure_pending
 from db.errors import NotMigrated
 from db.ingestions import count_unfinished
 from db.migrate import require_head
 from db.pool import Pool
 from service.errors import Problem
-from service.metrics import POOL_IDLE, POOL_SIZE, REGISTRY, UNFINISHED
+from service.metrics import (
+    POOL_IDLE,
+    POOL_SIZE,
+    REGISTRY,
+    UNFINISHED,
+    WEBHOOK_OLDEST_SECONDS,
+    WEBHOOKS_PENDING,
+)
 from service.openapi import only_problems
 
 
@@ -45,11 +53,15 @@ async def readyz(pool: NamedDependency[Pool]) -> Health:
     summary="Prometheus metrics",
 )
 async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
-    """Return this process's counters, and the queue's length from the database."""
+    """Return this process's counters, and the lengths of the queues from the database."""
     async with pool.acquire() as conn:
         unfinished = await count_unfinished(conn)
+        pending = await measure_pending(conn)
     for status in ("queued", "processing"):
         UNFINISHED.labels(status).set(unfinished.get(status, 0))
+    WEBHOOKS_PENDING.labels("due").set(pending.due)
+    WEBHOOKS_PENDING.labels("later").set(pending.later)
+    WEBHOOK_OLDEST_SECONDS.set(pending.oldest_s)
     POOL_SIZE.set(pool.get_size())
     POOL_IDLE.set(pool.get_idle_size())
     return Response(generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from db import documents, files, idempotency, jobs
+from db.budgets import require_room
 from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from db.usage import UsageEntry, insert_usage
@@ -18,6 +19,7 @@ from ingest.originals import Originals
 from ingest.receive import StoredFile, clean_filename, storage_key, store_file
 from ingest.store import to_original
 from service.auth.caller import Caller
+from service.budgets import subjects_of
 from service.errors import Problem
 from service.intake.schemas import NewText, NewUrl, SourceUrl, Title
 from service.intake.uploads import Upload, receive_multipart
@@ -169,14 +171,21 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def register(
-    pool: Pool, originals: Originals, caller: Caller, intake: Intake, idempotency_key: str | None
+    pool: Pool,
+    originals: Originals,
+    caller: Caller,
+    intake: Intake,
+    idempotency_key: str | None,
+    *,
+    is_priced: bool = False,
 ) -> str:
     """Write document, original, ingestion and job in one transaction; return the document's id.
 
     A repeat under the same Idempotency-Key returns the first one's id and drops the second copy of the bytes.
+    Where embedding has a price, raises BudgetReached when a budget is used up; what it will cost is known only then.
     """
     try:
-        document_id = await _register(pool, caller, intake, idempotency_key)
+        document_id = await _register(pool, caller, intake, idempotency_key, is_priced)
     except BaseException:
         await _drop_file(originals, intake)
         raise
@@ -190,7 +199,9 @@ async def _drop_file(originals: Originals, intake: Intake) -> None:
         await originals.delete(intake.file.storage_key)
 
 
-async def _register(pool: Pool, caller: Caller, intake: Intake, idempotency_key: str | None) -> str:
+async def _register(
+    pool: Pool, caller: Caller, intake: Intake, idempotency_key: str | None, is_priced: bool
+) -> str:
     if intake.team_id is not None:
         caller.require("documents:write", intake.team_id)
     async with as_caller(pool, caller.subject) as conn:
@@ -204,6 +215,9 @@ async def _register(pool: Pool, caller: Caller, intake: Intake, idempotency_key:
                         HTTPStatus.CONFLICT, "This Idempotency-Key was used for another request within a day."
                     )
                 return holder
+        if is_priced:
+            async with as_service(conn):
+                await require_room(conn, subjects_of(caller, intake.team_id))
         await insert_intake(conn, caller.user_id, intake)
         async with as_service(conn):
             await jobs.enqueue_ingestion(conn, intake.document_id)

@@ -4,7 +4,9 @@ The tools go through it wherever they run: so they may do what their key may do 
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -14,6 +16,14 @@ T = TypeVar("T")
 
 class ToolFailed(Exception):
     """The tool cannot do what it was asked for; the message is the sentence that the model reads."""
+
+
+class Refused(ToolFailed):
+    """The API answered, but not with what was asked for."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Passage(msgspec.Struct, kw_only=True, frozen=True):
@@ -36,15 +46,15 @@ class SearchReply(msgspec.Struct, kw_only=True, frozen=True):
     hits: list[Passage]
 
 
-class Quote(msgspec.Struct, kw_only=True, frozen=True):
-    """A sentence that was taken word for word: [char_start, char_end) of the document's text."""
+class Span(msgspec.Struct, kw_only=True, frozen=True):
+    """Characters of a document's text, in code points."""
 
     char_start: int
     char_end: int
 
 
 class Citation(msgspec.Struct, kw_only=True, frozen=True):
-    """What [number] in an answer refers to."""
+    """What [number] in an answer refers to; quote is the sentence in it that was taken word for word, if one was."""
 
     number: int
     chunk_id: str
@@ -57,21 +67,22 @@ class Citation(msgspec.Struct, kw_only=True, frozen=True):
     char_end: int
     headings: list[str] = []
     score: float | None = None
-    quote: Quote | None = None
+    quote: Span | None = None
 
 
-class AnswerFailure(msgspec.Struct, kw_only=True, frozen=True):
+class Failure(msgspec.Struct, kw_only=True, frozen=True):
+    """Why an answer was not written to its end."""
+
     detail: str
 
 
 class AnswerReply(msgspec.Struct, kw_only=True, frozen=True):
-    """error: why the answer ends before it is complete."""
-
     answer: str
     declined: bool = False
     model: str | None = None
     citations: list[Citation]
-    error: AnswerFailure | None = None
+    usage: dict[str, Any] = {}
+    error: Failure | None = None
 
 
 class IngestionError(msgspec.Struct, kw_only=True, frozen=True):
@@ -122,14 +133,24 @@ class Api:
         return _decode(await self._send("POST", "/v1/search", json=body), SearchReply)
 
     async def answer(self, body: Mapping[str, Any]) -> AnswerReply:
-        return _decode(await self._send("POST", "/v1/answers", json=body), AnswerReply)
+        try:
+            reply = await self._send("POST", "/v1/answers", json=body)
+        except Refused as exc:
+            # What a path that is not served is told, and nothing else: a team's says that there is no such team.
+            if exc.status == HTTPStatus.NOT_FOUND and str(exc) == HTTPStatus.NOT_FOUND.phrase:
+                raise ToolFailed("This server does not write answers: use search_documents.") from exc
+            raise
+        answer = _decode(reply, AnswerReply)
+        if answer.error is not None:
+            raise ToolFailed(answer.error.detail)
+        return answer
 
     async def document(self, document_id: str) -> Document:
-        return _decode(await self._send("GET", f"/v1/documents/{document_id}"), Document)
+        return _decode(await self._send("GET", _path(document_id)), Document)
 
     async def text(self, document_id: str) -> str:
         """Return the whole text that character spans count in; empty until the document is ready."""
-        return (await self._send("GET", f"/v1/documents/{document_id}/text")).text
+        return (await self._send("GET", _path(document_id) + "/text")).text
 
     async def documents(self, params: Mapping[str, Any]) -> DocumentPage:
         return _decode(await self._send("GET", "/v1/documents", params=params), DocumentPage)
@@ -148,8 +169,12 @@ class Api:
         except httpx.TransportError as exc:
             raise ToolFailed(f"No docsearch server answers at {self._http.base_url}.") from exc
         if not response.is_success:
-            raise ToolFailed(_sentence(response))
+            raise Refused(_sentence(response), status=response.status_code)
         return response
+
+
+def _path(document_id: str) -> str:
+    return f"/v1/documents/{quote(document_id, safe='')}"
 
 
 def _decode(response: httpx.Response, kind: type[T]) -> T:

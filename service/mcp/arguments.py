@@ -34,8 +34,8 @@ Filters = Annotated[
     Meta(
         description=(
             'Only in documents with this metadata, as {"type": "eq", "key": "year", "value": 2024}. Types: eq, ne, '
-            "gt, gte, lt, lte; in and nin with a list as value; contains, starts_with and ends_with with a string; "
-            'exists without a value; {"type": "and" or "or", "filters": [...]}; {"type": "not", "filter": {...}}.'
+            "gt, gte, lt, lte; in and nin with a list as value; contains, startswith and endswith with a string; empty "
+            'with no value; and {"type": "and" | "or", "filters": [...]}, {"type": "not", "filter": ...}.'
         )
     ),
 ]
@@ -50,7 +50,7 @@ class SearchArguments(Arguments, kw_only=True, frozen=True):
         str,
         Meta(
             min_length=1,
-            max_length=8000,
+            max_length=4000,
             description="What to look for: a question, or words, in the language of the documents.",
         ),
     ]
@@ -70,12 +70,18 @@ class SearchArguments(Arguments, kw_only=True, frozen=True):
 
 class AskArguments(Arguments, kw_only=True, frozen=True):
     question: Annotated[
-        str, Meta(min_length=1, max_length=8000, description="The question, complete in itself.")
+        str, Meta(min_length=1, max_length=4000, description="The question, complete in itself.")
     ]
-    top_k: Annotated[int, Meta(ge=1, le=50, description="How many passages to consider at most.")] = 8
+    model: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=200)] | None,
+        Meta(description="The id of the AI model that is to write the answer. Unset: the server's choice."),
+    ] = None
+    top_k: Annotated[
+        Annotated[int, Meta(ge=1, le=50)] | None,
+        Meta(description="How many passages the answer may rest on. Unset: the server's choice."),
+    ] = None
     filters: Filters = None
     document_ids: DocumentIds = None
-    collection_ids: CollectionIds = None
     team_id: TeamId = None
 
 

@@ -5,6 +5,7 @@ remains part of the quotation.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -28,6 +29,7 @@ class AskResult(msgspec.Struct, kw_only=True, frozen=True):
     declined: bool
     model: str | None
     citations: list[Citation]
+    usage: dict[str, Any]
 
 
 class GetResult(msgspec.Struct, kw_only=True, frozen=True):
@@ -68,7 +70,7 @@ def search_text(result: SearchResult) -> str:
 def ask_text(result: AskResult) -> str:
     if not result.citations:
         return result.answer
-    sources = "\n\n".join(_passage(citation, _quoted_part(citation)) for citation in result.citations)
+    sources = "\n\n".join(_passage(citation, _cited(citation)) for citation in result.citations)
     return f"{result.answer}\n\nSources:\n\n{sources}"
 
 
@@ -100,9 +102,13 @@ def add_text(result: AddResult) -> str:
     return f"Document {result.document_id}. {status}"
 
 
-def answered(reply: AnswerReply) -> AskResult:
+def found(reply: AnswerReply) -> AskResult:
     return AskResult(
-        answer=reply.answer, declined=reply.declined, model=reply.model, citations=reply.citations
+        answer=reply.answer,
+        declined=reply.declined,
+        model=reply.model,
+        citations=reply.citations,
+        usage=reply.usage,
     )
 
 
@@ -125,15 +131,12 @@ def _passage(passage: NumberedPassage | Citation, text: str) -> str:
     return f"{head}\n{_quoted(text)}"
 
 
-def _quoted_part(citation: Citation) -> str:
-    """Return the sentence that the answer took, or the passage where none is marked."""
+def _cited(citation: Citation) -> str:
+    """Return the sentence that was taken word for word, or the whole passage."""
     if citation.quote is None:
         return citation.text
-    start, end = (
-        citation.quote.char_start - citation.char_start,
-        citation.quote.char_end - citation.char_start,
-    )
-    return citation.text[start:end] if 0 <= start < end else citation.text
+    start = citation.char_start
+    return citation.text[citation.quote.char_start - start : citation.quote.char_end - start] or citation.text
 
 
 def _pages(start: int, end: int | None) -> str:

@@ -85,10 +85,8 @@ async def _search(api: Api, arguments: SearchArguments) -> SearchResult:
 
 async def _ask(api: Api, arguments: AskArguments) -> AskResult:
     settings = _given(arguments)
-    reply = await api.answer({"question": settings.pop("question"), "settings": settings})
-    if reply.error is not None:
-        raise ToolFailed(reply.error.detail)
-    return results.answered(reply)
+    body = {name: settings.pop(name) for name in ("question", "model") if name in settings}
+    return results.found(await api.answer(body | ({"settings": settings} if settings else {})))
 
 
 async def _get(api: Api, arguments: GetArguments) -> GetResult:

@@ -79,7 +79,9 @@ async def create_file(
     await require_room(pool, caller, request.content_length or 0)
     read = partial(_read_upload, team or None)
     intake = await take_file(request.stream(), content_type, originals, settings.max_upload_bytes, read)
-    document_id = await register(pool, originals, caller, intake, idempotency_key)
+    document_id = await register(
+        pool, originals, caller, intake, idempotency_key, is_priced=settings.embedding_price_per_million > 0
+    )
     return to_file(await find_file(pool, caller, to_file_id(document_id)))
 
 

@@ -38,7 +38,7 @@ DEFAULT_RESULTS = 10
 @post(
     "/vector_stores/{vector_store_id:str}/search",
     status_code=200,
-    responses=failures(404),
+    responses=failures(402, 404),
     summary="Search a vector store",
 )
 async def search_store(

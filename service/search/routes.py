@@ -19,7 +19,7 @@ from service.searching import open_collections, search_for
     "/v1/search",
     status_code=200,
     tags=["search"],
-    responses=problems(404, 422),
+    responses=problems(402, 404, 422),
     summary="Search",
 )
 async def search_documents(

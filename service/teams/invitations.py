@@ -8,8 +8,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
 from db import invitations, teams, users
+from db.invitations import InvitationRow
 from db.notifications import notify
-from db.pool import Pool
+from db.pool import Conn, Pool
 from db.tenancy import as_caller, as_service
 from service.audit import audit
 from service.auth.caller import Caller
@@ -31,7 +32,8 @@ async def invite(
     team_id: TeamId,
     data: JSONBody[NewInvitation],
 ) -> Invitation:
-    """Invite an address; its owner becomes a member when they sign in. A repeat renews it, with the new role.
+    """Invite an address; its owner becomes a member when they sign in. A repeat renews it, with the new role, and tells
+    nobody again.
 
     The reply is the same whether somebody with this address is known or not.
     """
@@ -39,24 +41,25 @@ async def invite(
     async with as_caller(pool, caller.subject) as conn:
         if any(row.email.lower() == data.email.lower() for row in await teams.list_members(conn, team_id)):
             raise Problem(HTTPStatus.CONFLICT, f"{data.email} is a member already.")
-        if len(await invitations.list_invitations(conn, team_id)) >= MAX_PENDING_INVITATIONS:
-            raise Problem(
-                HTTPStatus.CONFLICT,
-                f"{MAX_PENDING_INVITATIONS} invitations wait already: withdraw some first.",
-            )
-        row = await invitations.insert_invitation(
-            conn, team_id=team_id, email=data.email, role=data.role, invited_by=caller.user_id
+        made = await invitations.insert_invitation(
+            conn,
+            team_id=team_id,
+            email=data.email,
+            role=data.role,
+            invited_by=caller.user_id,
+            limit=MAX_PENDING_INVITATIONS,
         )
         async with as_service(conn):
-            known = await users.find_by_verified_email(conn, data.email)
-            await notify(
-                conn,
-                [known.id] if known else [],
-                "TEAM_INVITE",
-                f"You are invited to {row.team_name}",
-                f"The team {row.team_name} invites you as {row.role}.",
-                {"team_id": team_id, "invitation_id": row.id, "role": row.role},
+            row = made or await invitations.renew_invitation(
+                conn, team_id=team_id, email=data.email, role=data.role, invited_by=caller.user_id
             )
+            if row is None:
+                raise Problem(
+                    HTTPStatus.CONFLICT,
+                    f"{MAX_PENDING_INVITATIONS} invitations wait already: withdraw some first.",
+                )
+            if made is not None:
+                await _tell(conn, made)
             await audit(
                 conn,
                 caller,
@@ -68,6 +71,21 @@ async def invite(
                 role=row.role,
             )
     return Invitation.from_row(row)
+
+
+async def _tell(conn: Conn, invitation: InvitationRow) -> None:
+    """Notify whoever has the address, if anybody; of one team not more than once a day, or it could pester them."""
+    known = await users.find_by_verified_email(conn, invitation.email)
+    if known is None or await invitations.was_told_today(conn, known.id, invitation.team_id):
+        return
+    await notify(
+        conn,
+        [known.id],
+        "TEAM_INVITE",
+        f"You are invited to {invitation.team_name}",
+        f"The team {invitation.team_name} invites you as {invitation.role}.",
+        {"team_id": invitation.team_id, "invitation_id": invitation.id, "role": invitation.role},
+    )
 
 
 @get("/{team_id:str}/invitations", responses=problems(404), summary="List a team's invitations")

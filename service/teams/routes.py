@@ -24,7 +24,7 @@ from service.settings import Settings
 from service.teams.invitations import invitation_routes
 from service.teams.limits import require_room_for_team, require_within_plan
 from service.teams.members import member_routes
-from service.teams.schemas import AuditEntry, NewTeam, Team, TeamPatch
+from service.teams.schemas import MAX_NAME_LENGTH, AuditEntry, NewTeam, Team, TeamPatch
 from service.teams.slugs import first_free, make_slug
 from service.text import one_line
 
@@ -41,7 +41,7 @@ async def create_team(
     data: JSONBody[NewTeam],
 ) -> Team:
     """Make a team with the caller as its owner."""
-    name = one_line(data.name, "name")
+    name = one_line(data.name, "name", max_length=MAX_NAME_LENGTH)
     async with as_caller(pool, caller.subject) as conn:
         require_room_for_team(await teams.count_owned(conn, caller.user_id))
         require_within_plan(await plans.find_user_plan(conn, caller.user_id))
@@ -89,7 +89,7 @@ async def update_team(
 ) -> Team:
     """Change name or slug."""
     caller.require("team:update", team_id)
-    name = None if data.name is msgspec.UNSET else one_line(data.name, "name")
+    name = None if data.name is msgspec.UNSET else one_line(data.name, "name", max_length=MAX_NAME_LENGTH)
     slug = None if data.slug is msgspec.UNSET else data.slug
     async with as_caller(pool, caller.subject) as conn:
         if not await teams.update_team(conn, team_id, name=name, slug=slug):

@@ -9,7 +9,8 @@ from db.audit import AuditRow
 from db.invitations import InvitationRow
 from db.teams import MemberRow, TeamRow
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+MAX_NAME_LENGTH = 100
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$"
 Slug = Annotated[str, msgspec.Meta(pattern=SLUG_PATTERN, description="Small letters, digits and hyphens.")]
 Email = Annotated[

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from litestar import get
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
@@ -12,6 +13,7 @@ from db import plans, usage
 from db.pool import Pool
 from db.tenancy import as_caller
 from service.auth.caller import Caller
+from service.auth.rates import requests_allowed
 from service.errors import Problem, not_found
 from service.openapi import problems
 from service.usage.schemas import PlanReply, UsageGroup, UsageReply
@@ -69,9 +71,9 @@ def _days_before(day: date, days: int) -> date:
 
 @get("/v1/plan", tags=["usage"], responses=problems(404), summary="Read the plan")
 async def read_plan(
-    caller: NamedDependency[Caller], pool: NamedDependency[Pool], team_id: TeamId = None
+    caller: NamedDependency[Caller], pool: NamedDependency[Pool], state: State, team_id: TeamId = None
 ) -> PlanReply:
-    """Return your plan or a team's: what it allows, what is used, and when what resets does."""
+    """Return your plan or a team's: what it allows, what is used, and when what resets does; and your rates."""
     if team_id is not None:
         caller.require("team:read", team_id)
     async with as_caller(pool, caller.subject) as conn:
@@ -82,7 +84,12 @@ async def read_plan(
         )
     if row is None:
         raise not_found("account")
-    return PlanReply.from_row(row)
+    by_key = caller.key_id is not None
+    return PlanReply.from_row(
+        row,
+        requests_per_minute=requests_allowed(state.rate_limits, 60, by_key=by_key),
+        requests_per_hour=requests_allowed(state.rate_limits, 3600, by_key=by_key),
+    )
 
 
 usage_routes = [read_usage, read_plan]

@@ -1,9 +1,11 @@
 """Plans and usage on the wire."""
 
 from datetime import date, datetime
+from typing import Annotated
 
 import msgspec
 
+from db.budgets import BudgetRow, Kind
 from db.plans import PlanRow
 from db.usage import UsageSum
 
@@ -17,7 +19,10 @@ class Allowance(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class PlanReply(msgspec.Struct, kw_only=True, frozen=True):
-    """A plan; effective_tier is what the subscription is worth today."""
+    """A plan; effective_tier is what the subscription is worth today.
+
+    Requests are those that the caller may send, whosever plan it is; null is no limit.
+    """
 
     tier: str
     effective_tier: str
@@ -26,9 +31,13 @@ class PlanReply(msgspec.Struct, kw_only=True, frozen=True):
     storage_bytes: Allowance
     workflows: Allowance
     executions: Allowance
+    requests_per_minute: int | None
+    requests_per_hour: int | None
 
     @classmethod
-    def from_row(cls, row: PlanRow) -> "PlanReply":
+    def from_row(
+        cls, row: PlanRow, *, requests_per_minute: int | None, requests_per_hour: int | None
+    ) -> "PlanReply":
         return cls(
             tier=row.tier,
             effective_tier=row.effective_tier,
@@ -39,6 +48,8 @@ class PlanReply(msgspec.Struct, kw_only=True, frozen=True):
             executions=Allowance(
                 used=row.executions_used, limit=row.executions_limit, resets_at=row.executions_reset_at
             ),
+            requests_per_minute=requests_per_minute,
+            requests_per_hour=requests_per_hour,
         )
 
 
@@ -74,3 +85,31 @@ class UsageReply(msgspec.Struct, kw_only=True, frozen=True):
     from_: date = msgspec.field(name="from")
     to: date
     data: list[UsageGroup]
+
+
+class NewBudget(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """US dollars a month; 0 stops everything that has a price."""
+
+    monthly_limit: Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
+
+
+class Budget(msgspec.Struct, kw_only=True, frozen=True):
+    """What AI models may cost in a month of UTC, in US dollars; reserved is set aside for what is under way."""
+
+    kind: Kind
+    subject_id: str
+    monthly_limit: float
+    spent: float
+    reserved: float
+    resets_at: datetime
+
+    @classmethod
+    def from_row(cls, row: BudgetRow) -> "Budget":
+        return cls(
+            kind=row.kind,
+            subject_id=row.subject_id,
+            monthly_limit=float(row.monthly_limit or 0),
+            spent=float(row.spent),
+            reserved=float(row.reserved),
+            resets_at=row.resets_at,
+        )

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from asyncpg.connection import LoggedQuery
 
 from db import documents
 from db.documents import Cursor
@@ -12,6 +14,7 @@ from db.pool import Conn, Pool, connect, open_pool
 from db.retrieval import _CANDIDATE_SEARCHES, EMBEDDING_INDEX, Scope
 from db.roles import ensure_login
 from db.tenancy import as_caller
+from db.usage import sum_usage
 from tests.database import TestServer
 from tests.search.rows import unit
 
@@ -55,8 +58,9 @@ async def _fill(dsn: str) -> None:
                '{{7:1}}/1000000000' FROM "Document";
         INSERT INTO "Notification" ("userId", "type", "title", "message")
         SELECT 'u' || n, 'SYSTEM', 't', 'm' FROM generate_series(1, {PEOPLE}) AS n, generate_series(1, {ROWS});
-        INSERT INTO "UsageLog" ("userId", "resourceType", "action")
-        SELECT 'u' || n, 'search', 'q' FROM generate_series(1, {PEOPLE}) AS n, generate_series(1, {ROWS});
+        INSERT INTO "UsageLog" ("userId", "teamId", "resourceType", "action", "createdAt")
+        SELECT 'u' || n, CASE WHEN i % 2 = 0 THEN 't' || n END, 'search', 'q', now() - make_interval(days => i)
+        FROM generate_series(1, {PEOPLE}) AS n, generate_series(1, {ROWS}) AS i;
         INSERT INTO "ApiKey" ("userId", "name", "key")
         SELECT 'u' || n, 'k', n || '-' || i FROM generate_series(1, {PEOPLE}) AS n, generate_series(1, 20) AS i;
         INSERT INTO audit_log (actor, actor_id, action, resource_type, resource_id, team_id)
@@ -133,6 +137,34 @@ async def test_the_list_of_documents_uses_its_index(pool: Pool) -> None:
         )
     assert len(rows) == 20
     assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.parametrize("plan", ["custom", "generic"])
+@pytest.mark.parametrize("whose", ["a person's", "a team's"])
+async def test_sums_of_usage_use_an_index(pool: Pool, whose: str, plan: str) -> None:
+    of_team = whose == "a team's"
+    now = datetime.now(UTC)
+    asked: list[LoggedQuery] = []
+    async with as_caller(pool, "c7") as conn:
+        with conn.query_logger(asked.append):
+            sums = await sum_usage(
+                conn,
+                user_id=None if of_team else "u7",
+                team_id="t7" if of_team else None,
+                since=now - timedelta(days=30, hours=1),
+                until=now,
+                by_day=True,
+                by_kind=True,
+                by_team=False,
+                by_key=False,
+                limit=1000,
+            )
+        # A prepared statement gets a plan for any arguments after its fifth use.
+        await conn.execute(f"SET LOCAL plan_cache_mode = force_{plan}_plan")
+        found = await _explain(conn, asked[0].query, *asked[0].args)
+    assert sum(row.requests for row in sums) == (15 if of_team else 30)
+    assert f"UsageLog_{'teamId' if of_team else 'userId'}_createdAt_idx" in found, found
+    assert "Seq Scan" not in found, found
 
 
 async def test_search_finds_terms_by_their_index_as_the_service(pool: Pool) -> None:

@@ -1,7 +1,7 @@
 """Metadata filters, against a reference written in Python and run by PostgreSQL."""
 
 import json
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.filters import (
+    MAX_PART_CHARS,
     And,
     Contains,
+    Empty,
     EndsWith,
     Eq,
-    Exists,
     Filter,
     FilterUnusable,
     Gt,
@@ -31,11 +32,12 @@ from db.filters import (
 from db.pool import Conn
 
 KEYS = st.sampled_from(["year", "lang", 'a"b', "a.b", "$", "é\\", ""])
-STRINGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=3)
-# Few letters, so that parts are found; and all that means something in a regular expression or in jsonpath.
-PARTS = STRINGS | st.text("ab\n\\.^$*+?()[]{}|\"'#-:=é", max_size=3)
+# The second, so that parts of strings are found; with what is special in regular expressions.
+STRINGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=3) | st.text(
+    "aA.\n\\^$*+?()[]{}|-é𝄞'\"", max_size=4
+)
 NUMBERS = st.integers(-3, 3) | st.sampled_from([-0.5, 1.5, 1e20])
-SCALARS = NUMBERS | STRINGS | PARTS | st.booleans() | st.none()
+SCALARS = NUMBERS | STRINGS | st.booleans() | st.none()
 METADATA = st.dictionaries(KEYS, SCALARS | st.lists(SCALARS, max_size=3) | st.just({"year": 1}), max_size=4)
 
 
@@ -48,8 +50,8 @@ LEAVES: st.SearchStrategy[Filter] = st.one_of(
     *(st.builds(kind, key=KEYS, value=SCALARS) for kind in (Eq, Ne)),
     *(st.builds(kind, key=KEYS, value=NUMBERS | STRINGS) for kind in (Gt, Gte, Lt, Lte)),
     *(st.builds(kind, key=KEYS, value=st.lists(SCALARS, max_size=3)) for kind in (In, Nin)),
-    *(st.builds(kind, key=KEYS, value=PARTS) for kind in (Contains, StartsWith, EndsWith)),
-    st.builds(Exists, key=KEYS),
+    *(st.builds(kind, key=KEYS, value=STRINGS) for kind in (Contains, StartsWith, EndsWith)),
+    st.builds(Empty, key=KEYS),
 )
 FILTERS = st.recursive(LEAVES, conditions, max_leaves=5)
 
@@ -63,6 +65,9 @@ def matches(condition: Filter, metadata: dict[str, Any]) -> bool:
             return any(matches(inner, metadata) for inner in filters)
         case Not(filter=inner):
             return not matches(inner, metadata)
+        case Empty(key=key):
+            held = metadata.get(key)
+            return all(item in (None, "") for item in (held if isinstance(held, list) else [held]))
         case Ne(key=key, value=value):
             return not matches(Eq(key=key, value=value), metadata)
         case Nin(key=key, value=value):
@@ -73,16 +78,17 @@ def matches(condition: Filter, metadata: dict[str, Any]) -> bool:
     return any(compare(condition, item) for item in (held if isinstance(held, list) else [held]))
 
 
-Comparison: TypeAlias = Eq | Gt | Gte | Lt | Lte | Contains | StartsWith | EndsWith | Exists
-
-
-def compare(condition: Comparison, item: Any) -> bool:
-    if isinstance(condition, Exists):
-        return item is not None
+def compare(condition: Eq | Gt | Gte | Lt | Lte | Contains | StartsWith | EndsWith, item: Any) -> bool:
     value: Any = condition.value
     if kind_of(item) != kind_of(value):
         return False
     match condition:
+        case Contains():
+            return bool(value in item)
+        case StartsWith():
+            return bool(item.startswith(value))
+        case EndsWith():
+            return bool(item.endswith(value))
         case Eq():
             return bool(item == value)
         case Gt():
@@ -93,19 +99,26 @@ def compare(condition: Comparison, item: Any) -> bool:
             return bool(item < value)
         case Lte():
             return bool(item <= value)
-        case Contains():
-            return value in item
-        case StartsWith():
-            return bool(item.startswith(value))
-        case EndsWith():
-            return bool(item.endswith(value))
 
 
 def kind_of(value: Any) -> type:
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize(
+    "text", ["a.b", "$^", "***=a", "(?i)A", "[a]{2}", "\\", "a\\", "line\n", "\n", "'", "𝄞", ""]
+)
+@pytest.mark.parametrize("kind", [Contains, StartsWith, EndsWith])
+async def test_nothing_in_a_part_of_a_string_is_special(conn: Conn, kind: Any, text: str) -> None:
+    for held in (text, f"x{text}", f"{text}x", f"x{text}x", "A", "aa", "a\n", 1, None, ["no", f"x{text}"]):
+        condition = kind(key="k", value=text)
+        found = await conn.fetchval(
+            "SELECT $1::jsonb @@ $2::text::jsonpath", {"k": held}, compile_filter(condition)
+        )
+        assert bool(found) is matches(condition, {"k": held}), held
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(condition=FILTERS, metadata=METADATA)
 async def test_a_filter_means_what_is_written(
     conn: Conn, condition: Filter, metadata: dict[str, Any]
@@ -119,12 +132,12 @@ async def test_a_filter_means_what_is_written(
     [
         ('{"type": "eq", "key": "lang", "value": "de"}', Eq(key="lang", value="de")),
         ('{"type": "nin", "key": "year", "value": [1, null]}', Nin(key="year", value=[1, None])),
-        ('{"type": "starts_with", "key": "lang", "value": "d"}', StartsWith(key="lang", value="d")),
-        ('{"type": "not", "filter": {"type": "exists", "key": "k"}}', Not(filter=Exists(key="k"))),
         (
             '{"type": "or", "filters": [{"type": "lt", "key": "year", "value": 2.5}]}',
             Or(filters=[Lt(key="year", value=2.5)]),
         ),
+        ('{"type": "startswith", "key": "lang", "value": "d"}', StartsWith(key="lang", value="d")),
+        ('{"type": "not", "filter": {"type": "empty", "key": "lang"}}', Not(filter=Empty(key="lang"))),
     ],
 )
 def test_json_names_the_operator(text: str, condition: Filter) -> None:
@@ -139,13 +152,14 @@ def test_json_names_the_operator(text: str, condition: Filter) -> None:
         {"type": "gt", "key": "year", "value": True},
         {"type": "gt", "key": "year", "value": None},
         {"type": "in", "key": "year", "value": 1},
-        {"type": "contains", "key": "year", "value": 1},
-        {"type": "exists", "key": "year", "value": 1},
-        {"type": "not", "filters": []},
         {"type": "eq", "key": 1, "value": 1},
         {"type": "eq", "value": 1},
         {"type": "eq", "key": "year", "value": 1, "extra": 1},
         {"key": "year", "value": 1},
+        {"type": "contains", "key": "lang", "value": 1},
+        {"type": "contains", "key": "lang", "value": "x" * (MAX_PART_CHARS + 1)},
+        {"type": "empty", "key": "lang", "value": "x"},
+        {"type": "not", "filters": []},
     ],
 )
 def test_other_shapes_are_refused(value: dict[str, Any]) -> None:
@@ -163,13 +177,11 @@ def nested(depth: int) -> Filter:
         And(filters=[]),
         Or(filters=[]),
         nested(9),
+        Not(filter=nested(8)),
+        Contains(key="a", value="\0"),
+        EndsWith(key="a", value="x" * (MAX_PART_CHARS + 1)),
         In(key="k", value=list(range(201))),
-        Not(filter=And(filters=[])),
         Eq(key="a\0", value=1),
-        Contains(key="a", value="a\0"),
-        Exists(key="\ud800"),
-        EndsWith(key="a", value="x" * 1001),
-        Or(filters=[Contains(key="a", value=str(i)) for i in range(17)]),
         Eq(key="a", value="\ud800"),
     ],
 )
@@ -180,28 +192,5 @@ def test_what_cannot_be_applied_says_so(condition: Filter) -> None:
 
 def test_the_deepest_and_widest_are_accepted() -> None:
     compile_filter(nested(8))
+    compile_filter(Contains(key="k", value="(" * MAX_PART_CHARS))
     compile_filter(In(key="k", value=list(range(200))))
-
-
-async def test_the_longest_and_most_patterns_are_run(conn: Conn) -> None:
-    condition = Or(filters=[Contains(key="k", value=chr(97 + i) * 1000) for i in range(16)])
-    value = {"k": "x" + "p" * 1000}
-    found = await conn.fetchval("SELECT $1::jsonb @@ $2::text::jsonpath", value, compile_filter(condition))
-    assert found is True
-
-
-def test_opposites_do_not_pile_up() -> None:
-    condition: Filter = Eq(key="k", value="v" * 100)
-    for _ in range(7):
-        condition = Not(filter=condition)
-    assert len(compile_filter(condition)) < 300
-
-
-@pytest.mark.parametrize(
-    "text", ["a.b", "***=a", "(?i)A", r"\d", "a\nb", "$", "^", "[[:alpha:]]", "a{2}", "|"]
-)
-async def test_nothing_in_a_pattern_means_anything(conn: Conn, text: str) -> None:
-    for condition in (Contains(key="k", value=text), EndsWith(key="k", value=text)):
-        sql = "SELECT $1::jsonb @@ $2::text::jsonpath"
-        assert await conn.fetchval(sql, {"k": f"aab1{text}"}, compile_filter(condition)) is True
-        assert await conn.fetchval(sql, {"k": "aab1 a.\nb"}, compile_filter(condition)) is False

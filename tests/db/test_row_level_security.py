@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from db.dsn import with_user
+from db.errors import LastOwner
 from db.pool import Conn, Pool, open_pool
 from db.roles import LOGIN_ROLE, ensure_login
 from db.tenancy import as_caller, as_service
@@ -36,6 +37,10 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
             ('team', 'viewer', 'VIEWER'), ('team', 'member', 'MEMBER'), ('team', 'admin', 'ADMIN'),
             ('team', 'owner', 'OWNER'), ('theirs', 'stranger', 'OWNER');
         INSERT INTO "ApiKey" ("userId", "name", "key") VALUES ('owner', 'k', 'hash');
+        INSERT INTO budget (subject_kind, subject_id)
+        SELECT 'key', "id" FROM "ApiKey" UNION VALUES ('user', 'owner'), ('team', 'team'), ('plan', 'team');
+        INSERT INTO budget_reservation (id, subject_kind, subject_id, amount)
+        SELECT gen_random_uuid(), subject_kind, subject_id, 1 FROM budget;
         INSERT INTO "Notification" ("userId", "type", "title", "message") VALUES ('owner', 'SYSTEM', 't', 'm');
         INSERT INTO "UsageLog" ("userId", "teamId", "resourceType", "action") VALUES ('owner', 'team', 'search', 'q');
         INSERT INTO "Document" ("id", "userId", "teamId", "title", "content") VALUES ('d', 'owner', 'team', 't', 'c');
@@ -62,6 +67,8 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
         INSERT INTO "WorkflowSchedule" ("workflowId", "cronExpression") VALUES ('w', '* * * * *');
         INSERT INTO "AIModel" ("id", "name", "provider", "modelId", "config") VALUES ('ai', 'n', 'OPENAI', 'x', '{}');
         INSERT INTO "AIConversation" ("id", "userId", "teamId", "modelId") VALUES ('c', 'owner', 'team', 'ai');
+        INSERT INTO conversation_turn (id, conversation_id, question_id, user_id, team_id, model_id)
+        VALUES (gen_random_uuid(), 'c', gen_random_uuid(), 'owner', 'team', 'ai');
         INSERT INTO "Webhook" ("id", "userId", "teamId", "url", "secret") VALUES ('h', 'owner', 'team', 'u', 's');
         INSERT INTO webhook_delivery (webhook_id, event_id, event_type, body) VALUES ('h', 'e', 't', '{}');
         INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'x@y.z', 'MEMBER', 'owner');
@@ -144,12 +151,15 @@ SEEN = {
     '"WorkflowSchedule"': "0 1 1 1 1",
     '"AIModel"': "1 1 1 1 1",
     '"AIConversation"': "0 1 1 1 1",
+    "conversation_turn": "0 1 1 1 1",
     '"Webhook"': "0 0 0 1 1",
     "webhook_delivery": "0 0 0 1 1",
     "team_invitation": "0 0 0 1 1",
     "audit_log": "0 0 0 0 1",
     '"Template"': "0 0 0 0 1",
     "plan": "3 3 3 3 3",
+    "budget": "0 2 2 2 4",  # the team's, and its plan's
+    "budget_reservation": "0 2 2 2 4",
 }
 
 
@@ -261,9 +271,26 @@ CHANGES = {
     """INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'a@b.c', 'ADMIN', '{me}')""": (
         "! ! ! 1 1"
     ),
+    """INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'a@b.c', 'ADMIN', 'owner')""": (
+        "! ! ! ! 1"
+    ),
+    "INSERT INTO team_invitation (team_id, email, role, invited_by, expires_at) "
+    "VALUES ('team', 'a@b.c', 'ADMIN', '{me}', 'infinity')": "! ! ! ! !",
+    "UPDATE team_invitation SET invited_by = '{me}' ": "! ! ! ! !",
+    "UPDATE team_invitation SET expires_at = 'infinity' ": "! ! ! ! !",
+    "UPDATE team_invitation SET email = '{me}@example.com' ": "! ! ! ! !",
+    "UPDATE team_invitation SET role = 'ADMIN' ": "! ! ! ! !",
     "DELETE FROM team_invitation": "0 0 0 1 1",
     "DELETE FROM audit_log": "! ! ! ! !",
     "UPDATE plan SET storage_limit_bytes = NULL": "! ! ! ! !",
+    "UPDATE budget SET monthly_limit = 9": "0 0 0 0 3",  # not the plan's
+    "UPDATE budget SET spent = 0": "! ! ! ! !",
+    "UPDATE budget SET month = '2000-01-01' ": "! ! ! ! !",
+    "DELETE FROM budget": "! ! ! ! !",
+    "DELETE FROM budget_reservation": "! ! ! ! !",
+    "INSERT INTO budget (subject_kind, subject_id, monthly_limit) VALUES ('user', 'viewer', 9)": "! 1 ! ! !",
+    "INSERT INTO budget (subject_kind, subject_id, monthly_limit) VALUES ('team', 'theirs', 9)": "1 ! ! ! !",
+    "INSERT INTO budget (subject_kind, subject_id) VALUES ('plan', '{me}')": "! ! ! ! !",
     "SELECT charge_storage('owner', -1000000)": "! ! ! ! !",
     "SELECT recount_workflows(NULL, 'owner', false)": "! ! ! ! !",
     'TRUNCATE "Document" CASCADE': "! ! ! ! !",
@@ -294,6 +321,90 @@ async def test_a_person_founds_a_team_for_themselves_only(pool: Pool, world: Con
     async with acting(pool, "nobody") as conn:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await conn.execute("SELECT docsearch_found_team('New', 'new')")
+
+
+async def test_a_revoked_key_stays_revoked(pool: Pool, world: Conn) -> None:
+    back = 'UPDATE "ApiKey" SET "isActive" = true'
+    async with acting(pool, "owner") as conn:
+        await conn.execute(back)  # what is active may be said to be
+        await conn.execute("""UPDATE "ApiKey" SET "isActive" = false""")
+        await conn.execute("""UPDATE "ApiKey" SET "name" = 'old', "isActive" = false""")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="stays revoked"):
+            await conn.execute(back)
+
+
+LEAVE = """DELETE FROM "TeamMember" WHERE "teamId" = $1 AND "userId" = $2"""
+
+
+@pytest.mark.parametrize("name", ["viewer", "member", "admin"])
+async def test_whoever_is_not_the_last_owner_may_leave(pool: Pool, world: Conn, name: str) -> None:
+    async with as_caller(pool, f"clerk-{name}") as conn:
+        assert await conn.execute(LEAVE, "team", name) == "DELETE 1"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        LEAVE,
+        """UPDATE "TeamMember" SET "role" = 'ADMIN' WHERE "teamId" = $1 AND "userId" = $2""",
+        # All go at once: nobody would be left who could delete the team.
+        """DELETE FROM "TeamMember" WHERE "teamId" = $1 AND $2 = 'owner'""",
+    ],
+)
+async def test_the_last_owner_stays(pool: Pool, world: Conn, statement: str) -> None:
+    with pytest.raises(LastOwner):
+        async with as_caller(pool, "clerk-owner") as conn:
+            await conn.execute(statement, "team", "owner")
+    await world.execute("""UPDATE "TeamMember" SET "role" = 'OWNER' WHERE "userId" = 'admin'""")
+    async with as_caller(pool, "clerk-owner") as conn:
+        assert await conn.execute(LEAVE, "team", "owner") == "DELETE 1"
+
+
+async def test_the_only_member_deletes_the_team_instead(pool: Pool, world: Conn) -> None:
+    with pytest.raises(LastOwner):
+        async with as_caller(pool, "clerk-stranger") as conn:
+            await conn.execute(LEAVE, "theirs", "stranger")
+    async with as_caller(pool, "clerk-stranger") as conn:
+        assert await conn.execute("""DELETE FROM "Team" WHERE "id" = 'theirs'""") == "DELETE 1"
+
+
+async def test_an_account_that_is_deleted_takes_its_memberships_along(world: Conn) -> None:
+    await world.execute("""DELETE FROM "User" WHERE "id" = 'stranger'""")
+    assert await world.fetchval("""SELECT count(*) FROM "TeamMember" WHERE "teamId" = 'theirs'""") == 0
+
+
+NAMES = ["", " \t\n", "x" * 201]
+SLUGS = ["", "a b", "a\n", "a" * 101]
+
+
+@pytest.mark.parametrize("column", ["name", "slug"])
+async def test_a_team_is_called_something_sane(pool: Pool, world: Conn, column: str) -> None:
+    good = {"name": ["法", "x" * 200, "Law & Co"], "slug": ["a", "a-1", "My_Team", "a" * 100]}
+    for value in NAMES if column == "name" else SLUGS:
+        for statement in (
+            f"""UPDATE "Team" SET "{column}" = $1 WHERE "id" = 'team' """,
+            "SELECT docsearch_found_team($1, 'new')"
+            if column == "name"
+            else "SELECT docsearch_found_team('n', $1)",
+        ):
+            async with acting(pool, "owner") as conn:
+                with pytest.raises(asyncpg.CheckViolationError) as caught:
+                    await conn.execute(statement, value)
+            assert caught.value.constraint_name == f"team_{column}"
+    async with acting(pool, "owner") as conn:
+        for value in good[column]:
+            await conn.execute(f"""UPDATE "Team" SET "{column}" = $1 WHERE "id" = 'team' """, value)
+
+
+async def test_a_team_that_was_called_otherwise_before_is_counted_and_renamed(world: Conn) -> None:
+    await world.execute("""
+        SET session_replication_role = replica;
+        UPDATE "Team" SET "slug" = 'Old_Slug', "name" = '' WHERE "id" = 'team';
+        SET session_replication_role = DEFAULT;
+        UPDATE original SET size_bytes = 2;
+        UPDATE "Team" SET "name" = 'New', "slug" = "slug" WHERE "id" = 'team';
+    """)
+    assert await world.fetchval("""SELECT "storageUsed" FROM "Team" WHERE "id" = 'team'""") == 2
 
 
 async def test_a_type_of_the_callers_does_not_run_as_the_owner(pool: Pool, world: Conn) -> None:

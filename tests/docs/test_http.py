@@ -46,8 +46,7 @@ def test_routes_are_those_of_the_application(schema: dict[str, Any]) -> None:
         for method in operations
         if method in methods
     }
-    # A protocol of its own, which OpenAPI cannot describe.
-    assert set(_cells("route")) == routes | {"POST /mcp"}
+    assert set(_cells("route")) == routes
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 
+from db.ai_models import ensure_built_in
 from db.pool import Conn
 from service.auth.access import ROUTES, SCOPES
 from service.auth.keys import hash_key, mint_key
@@ -71,13 +72,47 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/documents/{document_id}/text": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/chunks": Expect("404 200 200 200 200"),
     "GET /v1/documents/{document_id}/events": Expect("404 200 200 200 200"),
+    "POST /v1/answers": Expect("404 200 200 200 200", {"question": "hall", "settings": {"team_id": TEAM}}),
+    "GET /v1/models": Expect("200 200 200 200 200"),
+    "GET /v1/models/{model_name}": Expect("200 200 200 200 200"),
+    "POST /v1/embeddings": Expect("200 200 200 200 200", {"model": "m", "input": "hall"}),
+    "POST /v1/chat/completions": Expect(
+        "404 200 200 200 200",
+        {
+            "model": "extractive",
+            "messages": [{"role": "user", "content": "hall"}],
+            "retrieval": {"collection_ids": ["{vector_store_id}"]},
+        },
+    ),
+    "POST /v1/responses": Expect(
+        "404 200 200 200 200",
+        {
+            "model": "extractive",
+            "input": "hall",
+            "tools": [{"type": "file_search", "vector_store_ids": ["{vector_store_id}"]}],
+        },
+    ),
+    "POST /v1/conversations": Expect("404 403 201 201 201", {"team_id": TEAM}),
+    "GET /v1/conversations": Expect("200 200 200 200 200"),
+    "GET /v1/conversations/{conversation_id}": Expect("404 200 200 200 200"),
+    "GET /v1/conversations/{conversation_id}/export": Expect("404 200 200 200 200"),
+    "PATCH /v1/conversations/{conversation_id}": Expect("404 403 200 200 200", {"title": "changed"}),
+    "DELETE /v1/conversations/{conversation_id}": Expect("404 403 204 204 204"),
+    "POST /v1/conversations/{conversation_id}/messages": Expect("404 403 200 200 200", {"content": "hall"}),
+    "POST /v1/conversations/{conversation_id}/messages/{message_id}/regenerate": Expect(
+        "404 403 200 200 200", {}
+    ),
+    "POST /v1/conversations/{conversation_id}/messages/{message_id}/stop": Expect("404 403 202 202 202"),
+    "GET /v1/conversations/{conversation_id}/messages/{message_id}/events": Expect("404 200 200 200 200"),
     "POST /v1/search": Expect("404 200 200 200 200", {"query": "hall", "team_id": TEAM}),
-    "POST /dify/retrieval": Expect("404 200 200 200 200", {"knowledge_id": TEAM, "query": "hall"}),
-    # 200 for strangers too: that there is no such team is then the tool's answer.
+    # 200 for strangers too: that there is no such document is then the tool's answer.
     "POST /mcp": Expect(
         "200 200 200 200 200",
-        mcp_call("search_documents", {"query": "hall", "team_id": TEAM, "document_ids": ["{document_id}"]}),
-        headers=MCP_HEADERS | {"Mcp-Name": "search_documents"},
+        mcp_call("get_document", {"document_id": "{document_id}", "char_start": 0}),
+        headers=MCP_HEADERS | {"Mcp-Name": "get_document"},
+    ),
+    "POST /dify/retrieval": Expect(
+        "404 200 200 200 200", {"knowledge_id": "{vector_store_id}", "query": "hall"}
     ),
     "GET /v1/ai/models": Expect("200 200 200 200 200"),
     "GET /v1/ai/models/{model_id}": Expect("200 200 200 200 200"),
@@ -116,6 +151,9 @@ EXPECTED: Mapping[str, Expect] = {
     "DELETE /v1/notifications/{notification_id}": Expect("404 404 404 404 204", owners=True),
     "GET /v1/usage": Expect("404 403 403 200 200", query="?team_id={team_id}"),
     "GET /v1/plan": Expect("404 200 200 200 200", query="?team_id={team_id}"),
+    "GET /v1/budgets": Expect("200 200 200 200 200"),
+    "PUT /v1/budgets/{kind}/{subject_id}": Expect("404 403 403 403 200", {"monthly_limit": 5}),
+    "DELETE /v1/budgets/{kind}/{subject_id}": Expect("404 403 403 403 204"),
     "GET /v1/invitations": Expect("200 200 200 200 200"),
     "POST /v1/invitations/{invitation_id}/accept": Expect("404 404 404 404 404"),
     "POST /v1/invitations/{invitation_id}/decline": Expect("404 404 404 404 404"),
@@ -160,13 +198,13 @@ EXPECTED: Mapping[str, Expect] = {
 }
 """Routes that need credentials. A route of the OpenAPI document without a row here fails the tests."""
 
-OPENAI_PATHS = ("/v1/files", "/v1/vector_stores")
+OTHER_ERRORS = ("/v1/files", "/v1/vector_stores", "/dify")
 
 
 def error_type(route: str) -> str:
     """Return what kind of content a route's errors are: OpenAI's clients and Dify read JSON of other shapes."""
-    has_its_own = route.split(" ", 1)[1].startswith((*OPENAI_PATHS, "/dify/"))
-    return "application/json" if has_its_own else "application/problem+json"
+    other = route.split(" ", 1)[1].startswith(OTHER_ERRORS)
+    return "application/json" if other else "application/problem+json"
 
 
 OPEN = {route for route, scope in ROUTES.items() if scope is None}
@@ -214,8 +252,8 @@ class World:
         return digest
 
     def secrets(self) -> list[str]:
-        """What no stranger may be told: all but the AI models, which are there for everybody."""
-        theirs = [id_ for name, id_ in self.ids.items() if name != "model_id"]
+        """What no stranger may be told: all but the AI models, which are there for everybody, and a word."""
+        theirs = [id_ for name, id_ in self.ids.items() if name not in {"model_id", "kind"}]
         return [MARK, MODEL_MARK, self.team_id, self.owner_id, *theirs]
 
 
@@ -376,6 +414,8 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         str(uuid4()),
         MODEL_MARK,
     )
+    message_id = str(uuid4())
+    conversation_id = await _conversation(conn, team_id, owner_id, message_id)
     store_id = await conn.fetchval(
         """
         INSERT INTO collection (id, user_id, team_id, name) VALUES ('vs_' || replace($1, '-', ''), $2, $3, $4)
@@ -400,9 +440,19 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         store_id,
         team_id,
     )
+    await conn.execute(
+        "INSERT INTO budget (subject_kind, subject_id, monthly_limit) VALUES ('team', $1, 10), ('key', $2, 10)",
+        team_id,
+        key_id,
+    )
     return {
+        "kind": "team",
+        "subject_id": team_id,
         "model_id": model_id,
         "document_id": document_id,
+        "conversation_id": conversation_id,
+        "model_name": "extractive",
+        "message_id": message_id,
         "file_id": f"file-{document_id}",
         "vector_store_id": store_id,
         "batch_id": batch_id,
@@ -412,6 +462,39 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "webhook_id": webhook_id,
         "delivery_id": delivery_id,
     }
+
+
+async def _conversation(conn: Conn, team_id: str, owner_id: str, message_id: str) -> str:
+    """Return a conversation of the team's with one question and its answer, which has this id."""
+    question_id = str(uuid4())
+    await ensure_built_in(conn)
+    conversation_id: str = await conn.fetchval(
+        """
+        INSERT INTO "AIConversation" ("userId", "teamId", "modelId", "title", "messages")
+        VALUES ($1, $2, 'extractive', $3, ARRAY[
+            jsonb_build_object('id', $4::text, 'role', 'user', 'content', $3::text),
+            jsonb_build_object('id', $5::text, 'role', 'assistant', 'content', $3::text, 'replyTo', $4::text)])
+        RETURNING "id"
+        """,
+        owner_id,
+        team_id,
+        MARK,
+        question_id,
+        message_id,
+    )
+    await conn.execute(
+        """
+        INSERT INTO conversation_turn (id, conversation_id, question_id, user_id, team_id, model_id, status, text,
+                                       message)
+        SELECT $1::uuid, "id", $2::uuid, "userId", "teamId", "modelId", 'complete', $3, "messages"[2]
+        FROM "AIConversation" WHERE "id" = $4
+        """,
+        message_id,
+        question_id,
+        MARK,
+        conversation_id,
+    )
+    return conversation_id
 
 
 async def _insert_key(service: Service, user_id: str, scopes: list[str], state: str) -> str:

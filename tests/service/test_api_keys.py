@@ -1,8 +1,14 @@
 """Keys made by keys: shown once, never more than their maker, and written to seldom."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from tests.running import Service
+
+WAITING = """
+SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()
+"""
 
 
 def test_a_key_is_shown_once_and_never_again(server: Service) -> None:
@@ -38,6 +44,27 @@ def test_a_key_gives_no_more_than_it_has_and_no_longer(server: Service) -> None:
             "/v1/api-keys", json={"name": "n", "scopes": ["search"], "expires_in_days": 900}
         ).json()["api_key"]
     assert child["expires_at"] == longer["expires_at"] == made["api_key"]["expires_at"]
+
+
+def test_keys_made_at_once_stay_within_the_limit(server: Service) -> None:
+    with server.client(server.new_user("ann@example.com")) as client:
+
+        def make(number: int) -> int:
+            return client.post("/v1/api-keys", json={"name": f"{number}", "scopes": ["search"]}).status_code
+
+        assert {make(number) for number in range(97)} == {201}  # and the one that asks
+        made = server.call(_make_at_once(server, make))
+    assert sorted(made) == [201] * 2 + [409] * 4
+
+
+async def _make_at_once(server: Service, make: Callable[[int], int]) -> list[int]:
+    """Let six requests come as far as they get while no key can be inserted, then let them go on."""
+    async with server.runtime.pool.acquire() as conn, conn.transaction():
+        await conn.execute("""SELECT FROM "User" WHERE "email" = 'ann@example.com' FOR UPDATE""")
+        making = asyncio.gather(*(asyncio.to_thread(make, number) for number in range(6)))
+        while await conn.fetchval(WAITING) < 6:
+            assert not making.done()
+    return await making
 
 
 def test_bad_scopes_and_names_are_explained(server: Service) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from db.callers import Limit
+from service.auth.rates import requests_allowed
 from tests.running import Service, run_service
 
 
@@ -168,6 +170,22 @@ def test_a_persons_limit_spans_their_keys(instances: list[Service]) -> None:
     assert sum(reply.status_code == 200 for reply in replies) == 20
     bob = instances[1].new_user("bob@example.com")
     assert {reply.status_code for reply in asyncio.run(_ask(urls, bob, 5))} == {200}
+
+
+def test_the_plan_says_which_rates_apply(instances: list[Service], server: Service) -> None:
+    with instances[0].client(instances[0].new_user("ann@example.com")) as client:
+        limited = client.get("/v1/plan").json()
+    with server.client() as client:
+        free = client.get("/v1/plan").json()
+    assert (limited["requests_per_minute"], limited["requests_per_hour"]) == (None, 40)
+    assert (free["requests_per_minute"], free["requests_per_hour"]) == (None, None)
+
+
+def test_a_token_is_bound_by_the_limit_of_its_person_alone() -> None:
+    limits = (Limit("user", 60, 50), Limit("key", 60, 40), Limit("key", 3600, 400))
+    assert requests_allowed(limits, 60, by_key=True) == 40
+    assert requests_allowed(limits, 60, by_key=False) == 50
+    assert requests_allowed(limits, 3600, by_key=False) is None
 
 
 def test_a_key_revoked_here_is_refused_there_at_once(instances: list[Service]) -> None:

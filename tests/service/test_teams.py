@@ -74,6 +74,63 @@ def test_an_invitation_waits_and_makes_a_member(people: dict[str, httpx.Client])
     assert again.status_code == 409
 
 
+def told(client: httpx.Client) -> int:
+    """Return of how many invitations somebody has been told."""
+    return sum(row["type"] == "TEAM_INVITE" for row in client.get("/v1/notifications").json()["data"])
+
+
+def test_a_repeated_invitation_is_renewed_and_told_once(people: dict[str, httpx.Client]) -> None:
+    ann, bob = people["ann"], people["bob"]
+    team = make_team(ann)
+    path = f"/v1/teams/{team}/invitations"
+    first = ann.post(path, json={"email": "bob@example.com", "role": "VIEWER"}).json()
+    again = ann.post(path, json={"email": "Bob@example.com", "role": "ADMIN"}).json()
+    assert (again["id"], again["role"]) == (first["id"], "ADMIN")
+    assert again["expires_at"] > first["expires_at"]
+    assert len(ann.get(path).json()["data"]) == 1
+    assert told(bob) == 1
+    # Nor is it told by going around it.
+    assert ann.delete(f"{path}/{first['id']}").status_code == 204
+    assert ann.post(path, json={"email": "bob@example.com"}).status_code == 201
+    assert told(bob) == 1
+    [waiting] = bob.get("/v1/invitations").json()["data"]
+    assert waiting["role"] == "MEMBER"
+    assert ann.post(f"/v1/teams/{make_team(ann)}/invitations", json={"email": "bob@example.com"})
+    assert told(bob) == 2
+
+
+def test_an_expired_invitation_is_replaced_and_told_after_a_day(
+    server: Service, people: dict[str, httpx.Client]
+) -> None:
+    ann, bob = people["ann"], people["bob"]
+    path = f"/v1/teams/{make_team(ann)}/invitations"
+    first = ann.post(path, json={"email": "bob@example.com"}).json()
+    server.call(_pass_two_weeks(server))
+    second = ann.post(path, json={"email": "bob@example.com"}).json()
+    assert first["id"] != second["id"]
+    assert told(bob) == 2
+
+
+async def _pass_two_weeks(server: Service) -> None:
+    async with server.runtime.pool.acquire() as conn:
+        await conn.execute("UPDATE team_invitation SET expires_at = now()")
+        await conn.execute("""UPDATE "Notification" SET "createdAt" = "createdAt" - interval '14 days'""")
+
+
+def test_invitations_made_at_once_stay_within_the_limit(people: dict[str, httpx.Client]) -> None:
+    ann = people["ann"]
+    path = f"/v1/teams/{make_team(ann)}/invitations"
+
+    def invite(number: int) -> int:
+        return ann.post(path, json={"email": f"{number}@example.org"}).status_code
+
+    assert {invite(number) for number in range(98)} == {201}
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(invite, range(98, 106)))
+    assert sorted(made) == [201] * 2 + [409] * 6
+    assert invite(0) == 201  # which waits already
+
+
 def test_an_invitation_can_be_declined_and_withdrawn(people: dict[str, httpx.Client]) -> None:
     ann, bob = people["ann"], people["bob"]
     team = make_team(ann)

@@ -99,6 +99,8 @@ INSERT INTO "AIModel" ("id", "name", "provider", "modelId", "config") VALUES ('m
 INSERT INTO "AIConversation" ("userId", "modelId", "title", "teamId")
 VALUES ('<ann>', 'model', 'own', NULL), ('<ann>', 'model', 'teams', '<shared>'),
        ('<ann>', 'model', 'lone', '<alone>');
+INSERT INTO conversation_turn (id, conversation_id, question_id, user_id, model_id)
+SELECT gen_random_uuid(), "id", gen_random_uuid(), '<ann>', 'model' FROM "AIConversation" WHERE "userId" = '<ann>';
 INSERT INTO "Template"
     ("name", "description", "category", "nodes", "connections", "authorId", "authorName", "isPublished")
 VALUES ('Public', '', 'x', '[]', '[]', '<ann>', 'Ann Lee', true),

@@ -200,14 +200,18 @@ def test_a_checkout_of_something_else_is_ignored(checkout: dict[str, Any]) -> No
     ],
 )
 def test_an_invoice_of_a_subscription(kind: str, invoice: dict[str, Any]) -> None:
-    change = read_event(_event(kind, {"customer": "cus_1", **invoice})).change
+    change = read_event(_event(kind, {"id": "in_1", "customer": "cus_1", **invoice})).change
     assert change == PaymentMade(
-        subscription_id="sub_1", customer_id="cus_1", at=_at(T0), failed=kind.endswith("failed")
+        subscription_id="sub_1",
+        customer_id="cus_1",
+        invoice_id="in_1",
+        at=_at(T0),
+        failed=kind.endswith("failed"),
     )
 
 
 def test_an_invoice_of_something_else_is_ignored() -> None:
-    assert read_event(_event("invoice.paid", {"customer": "cus_1"})).change is None
+    assert read_event(_event("invoice.paid", {"id": "in_1", "customer": "cus_1"})).change is None
 
 
 def test_events_of_other_kinds_are_taken_and_ignored() -> None:

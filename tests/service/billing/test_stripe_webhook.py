@@ -21,6 +21,10 @@ from tests.running import Service, run_service
 SECRET = "whsec_ours"
 T0 = int(time.time()) - 1000
 END = int(time.time()) + 30 * 86400
+SOMEBODY_WAITS = """
+SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+               WHERE NOT granted AND datname = current_database())
+"""
 
 
 @pytest.fixture
@@ -65,6 +69,20 @@ def checkout(reference: str, at: int = T0) -> dict[str, Any]:
     return {
         "id": f"evt_checkout_{at}",
         "type": "checkout.session.completed",
+        "created": at,
+        "data": {"object": found},
+    }
+
+
+def invoice(kind: str, at: int = T0, invoice_id: str = "in_1") -> dict[str, Any]:
+    found = {
+        "id": invoice_id,
+        "customer": "cus_1",
+        "parent": {"subscription_details": {"subscription": "sub_1"}},
+    }
+    return {
+        "id": f"evt_{kind}_{invoice_id}_{at}",
+        "type": f"invoice.{kind}",
         "created": at,
         "data": {"object": found},
     }
@@ -132,16 +150,50 @@ def test_a_team_has_a_plan_of_its_own_and_its_owners_hear_of_it(server: Service,
     post(server, subscription("created", T0, metadata={"team_id": team}))
     assert plan(ann, team_id=team) == ("PRO", "ACTIVE", "PRO")
     assert plan(ann) == ("FREE", "ACTIVE", "FREE")
-    failed = {"customer": "cus_1", "parent": {"subscription_details": {"subscription": "sub_1"}}}
-    post(
-        server,
-        {"id": "evt_f", "type": "invoice.payment_failed", "created": T0, "data": {"object": failed}},
-    )
+    post(server, invoice("payment_failed"))
     told = [row["type"] for row in ann.get("/v1/notifications").json()["data"]]
     assert sorted(told) == ["PAYMENT_FAILED", "SUBSCRIPTION_UPDATED"]
     audit = ann.get(f"/v1/teams/{team}/audit").json()["data"]
     assert audit[0]["actor"] == "stripe"
     assert audit[0]["details"] == {"before": ["FREE", "ACTIVE"], "after": ["PRO", "ACTIVE"]}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["failed", "created", "checkout"])))
+def test_a_failed_payment_is_told_once_whenever_its_owner_is_known(
+    server: Service, ann: httpx.Client, order: tuple[str, ...]
+) -> None:
+    events = {
+        "failed": invoice("payment_failed"),
+        "created": subscription("created", T0),
+        "checkout": checkout(me(ann)),
+    }
+    for name in (*order, *order):
+        assert post(server, events[name]).status_code == 204
+    post(server, subscription("updated", T0 + 1))
+    told = [row["type"] for row in ann.get("/v1/notifications").json()["data"]]
+    assert sorted(told) == ["PAYMENT_FAILED", "SUBSCRIPTION_UPDATED"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["payment_failed", "paid", "checkout"])))
+def test_a_payment_made_before_the_owner_could_hear_of_its_failure_is_not_told(
+    server: Service, ann: httpx.Client, order: tuple[str, ...]
+) -> None:
+    for name in order:
+        post(server, checkout(me(ann)) if name == "checkout" else invoice(name, T0 + (name == "paid")))
+    told = [row["type"] for row in ann.get("/v1/notifications").json()["data"]]
+    assert told == (["PAYMENT_FAILED"] if order[-1] == "paid" else [])
+
+
+@pytest.mark.parametrize("order", [("payment_failed", "paid"), ("paid", "payment_failed")])
+@pytest.mark.parametrize("later", ["payment_failed", "paid"])
+def test_another_invoice_that_was_paid_does_not_hide_one_that_failed(
+    server: Service, ann: httpx.Client, order: tuple[str, ...], later: str
+) -> None:
+    post(server, invoice("payment_failed", T0 - 1, "in_payment_failed"))  # Stripe tries each several times
+    for kind in order:
+        post(server, invoice(kind, T0 + (kind == later), f"in_{kind}"))
+    post(server, checkout(me(ann)))
+    assert [row["type"] for row in ann.get("/v1/notifications").json()["data"]] == ["PAYMENT_FAILED"]
 
 
 def test_the_end_of_a_replaced_subscription_ends_nothing(server: Service, ann: httpx.Client) -> None:
@@ -237,7 +289,7 @@ async def _meet(server: Service, user_id: str) -> None:
     async with as_system(server.runtime.pool) as first:
         await take_event(first, created, prices)
         second = asyncio.create_task(come_second())
-        while not await first.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+        while not await first.fetchval(SOMEBODY_WAITS):
             assert not second.done()
     await second
 

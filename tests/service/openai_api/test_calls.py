@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from openai import OpenAI
+from openai.types.chat import ChatCompletionMessageParam
+from openai.types.responses import FileSearchToolParam
 
 from tests.docs.markdown import ROOT, fences, table_rows
 from tests.running import Service
@@ -25,7 +27,31 @@ def journey(client: OpenAI) -> dict[str, Callable[[], object]]:
         client.vector_stores.file_batches,
     )
     batch = batches.create(store, file_ids=[file_id]).id
+    question = "Where is the boiler?"
+    asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": question}]
+    search: FileSearchToolParam = {"type": "file_search", "vector_store_ids": [store]}
+
+    def stream_chat() -> bool:
+        return len(list(client.chat.completions.create(model="extractive", messages=asked, stream=True))) > 1
+
+    def stream_response() -> str:
+        with client.responses.stream(model="extractive", input=question, tools=[search]) as stream:
+            return stream.get_final_response().output_text
+
     return {
+        "models.list": lambda: client.models.list().data,
+        "models.retrieve": lambda: client.models.retrieve("docsearch/extractive").id,
+        "embeddings.create": lambda: (
+            len(client.embeddings.create(model="any", input="x").data[0].embedding) == 1536
+        ),
+        "chat.completions.create": lambda: (
+            client.chat.completions.create(model="extractive", messages=asked).choices[0].message.annotations
+        ),
+        "chat.completions.create(stream=True)": stream_chat,
+        "responses.create": lambda: (
+            client.responses.create(model="extractive", input=question, tools=[search]).output_text
+        ),
+        "responses.stream": stream_response,
         "files.create": lambda: client.files.create(file=TEXT, purpose="user_data").id,
         "files.list": lambda: client.files.list().data,
         "files.retrieve": lambda: client.files.retrieve(file_id).id == file_id,
@@ -73,7 +99,9 @@ def journey(client: OpenAI) -> dict[str, Callable[[], object]]:
 def test_every_call_of_the_page_can_be_made_and_no_other_is_promised(client: OpenAI) -> None:
     calls = journey(client)
     documented = [
-        name for row in table_rows(PAGE, "call") for name in re.findall(r"`([\w.]+)`", row.split("|")[1])
+        name
+        for row in table_rows(PAGE, "call")
+        for name in re.findall(r"`([\w.]+(?:\(stream=True\))?)`", row.split("|")[1])
     ]
     assert sorted(documented) == sorted(calls)
     for name, call in calls.items():

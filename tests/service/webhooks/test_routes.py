@@ -264,6 +264,63 @@ def test_a_teams_webhooks_are_for_those_who_manage_them(api: Service) -> None:
         client.close()
 
 
+@pytest.mark.parametrize("role", ["OWNER", "ADMIN"])
+def test_a_teams_webhook_stays_the_teams_when_its_maker_is_removed(api: Service, role: str) -> None:
+    with (
+        api.client(api.new_user("maker@example.com")) as maker,
+        api.client(api.new_user("owner@example.com")) as owner,
+        api.client(api.new_user("other@example.com")) as other,
+    ):
+        team_id = join(api, "owner@example.com", "OWNER")
+        join(api, "maker@example.com", "ADMIN")
+        join(api, "other@example.com", role)
+        path = f"/v1/webhooks/{add(maker, team_id=team_id)['id']}"
+        made_by = maker.get("/v1/users/me").json()["id"]
+        assert owner.delete(f"/v1/teams/{team_id}/members/{made_by}").status_code == 204
+        # It goes on, and hears of just that.
+        [told] = other.get(f"{path}/deliveries").json()["data"]
+        assert told["event_type"] == "team.member_removed"
+        for method, rest in ROUTES:
+            reply = maker.request(
+                method, path + rest.replace("{delivery}", told["id"]), json={} if method == "PATCH" else None
+            )
+            assert reply.status_code == 404, (method, rest)
+        assert maker.get("/v1/webhooks").json()["data"] == []
+        assert [row["is_active"] for row in other.get("/v1/webhooks").json()["data"]] == [True]
+        assert other.post(f"{path}/rotate-secret").status_code == 200
+        assert other.patch(path, json={"url": "https://example.com/other"}).status_code == 200
+        assert other.delete(path).status_code == 204
+        assert owner.get("/v1/webhooks").json()["data"] == []
+
+
+def test_metrics_tell_what_waits_and_for_how_long(api: Service, client: httpx.Client) -> None:
+    def measured() -> dict[str, float]:
+        lines = client.get("/metrics").text.splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line.startswith("docsearch_webhook_"))
+        return {name.removeprefix("docsearch_webhook_"): float(value) for name, value in pairs}
+
+    due, later = (f'deliveries_pending{{when="{when}"}}' for when in ("due", "later"))
+    none = measured()
+    assert (none[due], none[later], none["oldest_pending_seconds"]) == (0, 0, 0)
+    path = f"/v1/webhooks/{add(client)['id']}/test"
+    for _ in range(4):
+        assert client.post(path).status_code == 202
+    sql(
+        api,
+        """
+        WITH rows AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM webhook_delivery)
+        UPDATE webhook_delivery d
+        SET next_attempt_at = CASE WHEN n = 1 THEN now() + interval '1 hour' ELSE next_attempt_at END,
+            created_at = created_at - CASE WHEN n = 2 THEN interval '1 hour' ELSE interval '2 hours' END,
+            status = CASE WHEN n > 2 THEN 'delivered' ELSE 'pending' END
+        FROM rows WHERE rows.id = d.id
+        """,
+    )
+    found = measured()
+    assert (found[due], found[later]) == (1, 1)
+    assert 7200 <= found["oldest_pending_seconds"] < 7300
+
+
 def test_an_operator_may_let_a_private_network_in(client: httpx.Client, receiver: Receiver) -> None:
     assert client.post("/v1/webhooks", json={"url": receiver.url}).status_code == 201
     assert client.post("/v1/webhooks", json={"url": "http://10.0.0.1/"}).status_code == 422
