@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("quality", "embedding", "ingest", "http_search", "isolation", "startup")
+BENCHMARKS = ("quality", "embedding", "ingest", "http_search", "isolation", "answers", "chat", "startup")
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ class Query:
 
 def read_request(request: SearchRequest, spaces: tuple[str, ...]) -> Query:
     """Check a request against what the caller may see. Raises InvalidQuery."""
-    text = " ".join(_UNPRINTABLE.sub(" ", unicodedata.normalize("NFC", request.query)).split())
+    text = clean_query(request.query)
     if not text:
         raise InvalidQuery("The query is empty: say what to look for.")
     if len(request.query) > MAX_QUERY_CHARS:
@@ -95,6 +95,11 @@ def read_request(request: SearchRequest, spaces: tuple[str, ...]) -> Query:
         attributes=_compile(request.attributes),
     )
     return Query(text, scope, request.top_k, request.mode, request.min_score, request.semantic_weight)
+
+
+def clean_query(query: str) -> str:
+    """Return a query as it is searched for and embedded: one line of printing characters, composed."""
+    return " ".join(_UNPRINTABLE.sub(" ", unicodedata.normalize("NFC", query)).split())
 
 
 def _compile(filters: Filter | None) -> str | None:

@@ -3,15 +3,15 @@
 from uuid import UUID
 
 from db.usage import UsageEntry
-from search.query import Mode
+from search.query import Mode, clean_query
 from service.auth.caller import Caller
-from service.providers import EmbeddingProvider
+from service.providers import RememberingQueries
 
 
 class QueryMeter:
-    """Counts with the embedder's own tokenizer. A repeated query counts again, though its vector is remembered."""
+    """Counts with the embedder's own tokenizer, and nothing for a query whose vector is remembered."""
 
-    def __init__(self, embedder: EmbeddingProvider, price_per_million: float) -> None:
+    def __init__(self, embedder: RememberingQueries, price_per_million: float) -> None:
         self._embedder = embedder
         self._price = price_per_million / 1_000_000
 
@@ -26,8 +26,9 @@ class QueryMeter:
     def entry(
         self, caller: Caller, query: str, mode: Mode, team_id: str | None, reservation: UUID | None = None
     ) -> UsageEntry:
-        """Return the entry of one query; team_id is the one team that was searched, if it was one."""
-        tokens = self._count(query, mode)
+        """Return the entry of a query that has been embedded; team_id is the one team that was searched, if one was."""
+        asked = mode is not Mode.LEXICAL and self._embedder.claim_charge(clean_query(query))
+        tokens = self._count(query, mode) if asked else 0
         return UsageEntry(
             user_id=caller.user_id,
             team_id=team_id,

@@ -11,7 +11,7 @@ from ingest.originals import Originals
 from ingest.pipeline import Ingestor
 from service.auth.oidc import TokenVerifier
 from service.auth.sign_in import open_verifier
-from service.providers import EmbeddingProvider, open_embedder
+from service.providers import RememberingQueries, open_embedder
 from service.settings import Settings
 
 
@@ -23,7 +23,7 @@ class Runtime:
     pool: Pool
     """Connections of the service's own role; db/tenancy.py narrows them to a caller's."""
     originals: Originals
-    embedder: EmbeddingProvider
+    embedder: RememberingQueries
     verifier: TokenVerifier | None = None
     """None where nobody signs in with tokens."""
 

@@ -2,8 +2,9 @@
 
         hits ──► those that fit ──► neighbours, where room is left ──► what adjoins becomes one ──► [1] [2] [3]
 
-A chunk ends where its window ended, not where its thought does: the sentence that answers is next door in one of
-twelve cases (benchmarks/RESULTS.md). So what the hits leave of the budget goes to the chunks before and after them.
+A chunk ends where its window ended, not where its thought does: of the spans that answer, one in six is whole only with
+the neighbours of the first hit, and still one in twenty-one with those of the first eight (benchmarks/RESULTS.md). So
+what the hits leave of the budget goes to the chunks before and after them.
 """
 
 from collections.abc import Callable, Mapping, Sequence

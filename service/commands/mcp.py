@@ -16,7 +16,11 @@ def mcp() -> None:
     """Speak the Model Context Protocol on stdin and stdout, for a program that starts this one.
 
     \b
-    Example, in the configuration of Claude Desktop; it runs `docsearch mcp`:
+    Example:
+      DOCSEARCH_API_KEY=dsk_… docsearch mcp
+
+    \b
+    In the configuration of Claude Desktop:
       {"mcpServers": {"docsearch": {"command": "/path/to/docsearch", "args": ["mcp"],
         "env": {"DOCSEARCH_URL": "https://…", "DOCSEARCH_API_KEY": "dsk_…"}}}}
 

@@ -14,14 +14,20 @@ from service.providers.remote import RemoteEmbedder
 from service.settings import EmbeddingProvider as ProviderName
 from service.settings import Settings
 
-__all__ = ["EmbeddingProvider", "ModelFilesDamaged", "ProviderNotConfigured", "open_embedder"]
+__all__ = [
+    "EmbeddingProvider",
+    "ModelFilesDamaged",
+    "ProviderNotConfigured",
+    "RememberingQueries",
+    "open_embedder",
+]
 
 # The shortest window in common use among models that are served by oneself.
 _COMPATIBLE_WINDOW_TOKENS = 512
 
 
 @contextlib.asynccontextmanager
-async def open_embedder(settings: Settings) -> AsyncIterator[EmbeddingProvider]:
+async def open_embedder(settings: Settings) -> AsyncIterator[RememberingQueries]:
     """Open the configured embedder; one a process is enough. Raises ProviderNotConfigured."""
     embedder = RememberingQueries(await _open(settings))
     try:

@@ -1,5 +1,6 @@
 """Embeddings that were asked for lately."""
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from ingest.tokenize import TokenizerSpec
 from service.providers.usage import EmbeddingUsage
 
 _RECENT_QUERIES = 512
+_CHARGED = object()
 
 
 class RecentEmbeddings:
@@ -68,11 +70,16 @@ class EmbeddingProvider(Protocol):
 
 
 class RememberingQueries:
-    """An embedder that answers a query it was asked lately from memory."""
+    """An embedder that answers a query it was asked lately from memory, and one it is being asked from that one asking.
+
+    So a query is paid for once, however often it is asked: claim_charge says by whom.
+    """
 
     def __init__(self, embedder: EmbeddingProvider) -> None:
         self._embedder = embedder
         self._recent = RecentEmbeddings(_RECENT_QUERIES)
+        self._asking: dict[bytes, asyncio.Task[NDArray[np.float32]]] = {}
+        self._uncharged: OrderedDict[bytes, None] = OrderedDict()
 
     @property
     def model(self) -> str:
@@ -96,9 +103,27 @@ class RememberingQueries:
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         key = text_key(text)
         row = self._recent.get(key)
-        if row is None:
+        if row is not None:
+            return row
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(self._ask(key, text))
+        # One of several who asked may go away: the others still want it.
+        return await asyncio.shield(asking)
+
+    def claim_charge(self, text: str) -> bool:
+        """Return whether the caller is to be charged for a query: the first who asks this, once an embedding."""
+        return self._uncharged.pop(text_key(text), _CHARGED) is None
+
+    async def _ask(self, key: bytes, text: str) -> NDArray[np.float32]:
+        try:
             row = await self._embedder.embed_query(text)
-            self._recent.put(key, row)
+        finally:
+            del self._asking[key]
+        self._recent.put(key, row)
+        self._uncharged[key] = None
+        if len(self._uncharged) > _RECENT_QUERIES:
+            self._uncharged.popitem(last=False)
         return row
 
     async def aclose(self) -> None:

@@ -42,6 +42,8 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
             "docs/answers.md",
             "docs/conversations.md",
             "docs/openai.md",
+            "docs/mcp.md",
+            "docs/dify.md",
             "docs/budgets.md",
         )
         for line in shell_lines(ROOT / name)

@@ -1,7 +1,10 @@
 """Which embedder the settings choose, and what they must say."""
 
+import asyncio
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.providers import ProviderNotConfigured, open_embedder
 from service.providers.recent import RecentEmbeddings, RememberingQueries, text_key
@@ -160,3 +163,30 @@ def test_what_is_remembered_cannot_be_changed_by_who_gave_or_got_it():
     assert got[0] == 1
     with pytest.raises(ValueError, match="read-only"):
         got[0] = 7
+
+
+class _Counting:
+    """An embedder on the other side of a network, as far as this needs one: it waits to be let, and counts."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.go = asyncio.Event()
+
+    async def embed_query(self, text: str) -> NDArray[np.float32]:
+        self.asked.append(text)
+        await self.go.wait()
+        return np.ones(1536, dtype=np.float32)
+
+
+async def test_a_query_is_asked_and_charged_for_once_however_many_ask_at_once() -> None:
+    inner = _Counting()
+    embedder = RememberingQueries(inner)  # type: ignore[arg-type]
+    asking = [asyncio.create_task(embedder.embed_query("lease")) for _ in range(5)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    inner.go.set()
+    await asyncio.gather(*asking[1:])
+    await embedder.embed_query("lease")
+    assert inner.asked == ["lease"]
+    assert [embedder.claim_charge("lease") for _ in range(3)] == [True, False, False]
+    assert not embedder.claim_charge("never asked")
