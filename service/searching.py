@@ -60,9 +60,8 @@ async def open_collections(
 
     Raises 404 where one is not the caller's, 422 where one has expired.
     """
-    if any(
-        "\x00" in collection_id for collection_id in collection_ids
-    ):  # which PostgreSQL cannot even look for
+    # PostgreSQL cannot even look for such an id.
+    if any("\x00" in collection_id for collection_id in collection_ids):
         raise not_found("collection")
     async with as_caller(pool, caller.subject) as conn:
         found = await find_spaces(conn, caller.spaces, collection_ids)
