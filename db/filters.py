@@ -21,6 +21,9 @@ MAX_DEPTH = 8
 MAX_CONDITIONS = 200
 MAX_PART_CHARS = 1000
 """Of a part of a string that is looked for: PostgreSQL compiles it like a regular expression."""
+MAX_PATTERNS = 16
+"""Of contains and endswith in one filter. PostgreSQL keeps 32 regular expressions compiled; with more, it compiles each
+anew for each document: 40 of 20 characters take 4.5 s on 10,000 documents, 31 take 0.4 s."""
 
 Scalar: TypeAlias = str | int | float | bool | None
 Comparable: TypeAlias = str | int | float
@@ -126,7 +129,19 @@ def compile_filter(condition: Filter) -> str:
     """
     if _count(condition, depth=1) > MAX_CONDITIONS:
         raise FilterUnusable(f"A filter may have {MAX_CONDITIONS} conditions at most.")
+    if _count_patterns(condition) > MAX_PATTERNS:
+        raise FilterUnusable(f"A filter may have {MAX_PATTERNS} conditions of contains and endswith at most.")
     return _compile(condition)
+
+
+def _count_patterns(condition: Filter) -> int:
+    match condition:
+        case And(filters=filters) | Or(filters=filters):
+            return sum(map(_count_patterns, filters))
+        case Not(filter=inner):
+            return _count_patterns(inner)
+        case _:
+            return int(isinstance(condition, Contains | EndsWith))
 
 
 def _count(condition: Filter, depth: int) -> int:

@@ -82,6 +82,7 @@ class AskArguments(Arguments, kw_only=True, frozen=True):
     ] = None
     filters: Filters = None
     document_ids: DocumentIds = None
+    collection_ids: CollectionIds = None
     team_id: TeamId = None
 
 

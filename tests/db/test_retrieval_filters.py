@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from db.filters import (
     MAX_PART_CHARS,
+    MAX_PATTERNS,
     And,
     Contains,
     Empty,
@@ -180,6 +181,8 @@ def nested(depth: int) -> Filter:
         Not(filter=nested(8)),
         Contains(key="a", value="\0"),
         EndsWith(key="a", value="x" * (MAX_PART_CHARS + 1)),
+        Or(filters=[Contains(key="a", value=str(i)) for i in range(MAX_PATTERNS + 1)]),
+        Not(filter=Or(filters=[EndsWith(key="a", value=str(i)) for i in range(MAX_PATTERNS + 1)])),
         In(key="k", value=list(range(201))),
         Eq(key="a\0", value=1),
         Eq(key="a", value="\ud800"),
@@ -194,3 +197,4 @@ def test_the_deepest_and_widest_are_accepted() -> None:
     compile_filter(nested(8))
     compile_filter(Contains(key="k", value="(" * MAX_PART_CHARS))
     compile_filter(In(key="k", value=list(range(200))))
+    compile_filter(And(filters=[Contains(key="a", value=str(i)) for i in range(MAX_PATTERNS)]))

@@ -31,3 +31,5 @@ def test_a_body_that_cannot_be_read_or_stored_is_refused(server: Service) -> Non
         reply = client.post("/v1/search", content=deep, headers=headers)
         assert (reply.status_code, reply.json()["detail"]) == (400, "The JSON body is nested too deeply.")
         assert client.post(f"/v1/teams/{team}/transfer", json={"user_id": "\x00"}).status_code == 400
+        odd = {"query": "a", "collection_ids": ["vs_\x00"]}
+        assert client.post("/v1/search", json=odd).status_code == 404

@@ -60,6 +60,10 @@ async def test_a_model_that_fails_or_is_not_there_is_the_tools_answer(talk: Talk
     async with connected(talk.service.url, talk.service.key) as client:
         failed = refusal(await client.call_tool("ask", {"question": QUESTION, "model": talk.model_id}))
         absent = refusal(await client.call_tool("ask", {"question": QUESTION, "model": "nothing"}))
+        store = refusal(
+            await client.call_tool("ask", {"question": QUESTION, "collection_ids": ["vs_nobodys"]})
+        )
+        assert "There is no such collection" in store
         team = refusal(await client.call_tool("ask", {"question": QUESTION, "team_id": "nobodys"}))
     assert failed
     assert "model" in absent
