@@ -168,8 +168,9 @@ def create_app(runtime: Runtime) -> Litestar:
             "pool": Provide(provide_pool),
             "originals": Provide(provide_originals),
             "embedder": Provide(provide_embedder),
-            "settings": Provide(provide_settings),
-            # Not "events": Litestar takes what is wrong with a body's field of a dependency's name for a fault of ours.
+            # Not "settings" nor "events": Litestar takes what is wrong with a body's field of a dependency's name for a
+            # fault of ours.
+            "deployment": Provide(provide_settings),
             "event_feed": Provide(provide_events),
             "secret_box": Provide(provide_secret_box),
             "chat_models": Provide(provide_chat_models),

@@ -43,13 +43,13 @@ log = structlog.get_logger()
     summary="Clerk's webhook",
 )
 async def receive_clerk_event(
-    request: Request[Any, Any, Any], pool: NamedDependency[Pool], settings: NamedDependency[Settings]
+    request: Request[Any, Any, Any], pool: NamedDependency[Pool], deployment: NamedDependency[Settings]
 ) -> None:
     """Take a signed user.created, user.updated or user.deleted; anything else is accepted and ignored.
 
     Messages may come twice, late, and in another order than things happened.
     """
-    secrets = clerk_secrets(settings)
+    secrets = clerk_secrets(deployment)
     if not secrets:
         raise Problem(HTTPStatus.NOT_FOUND, "No CLERK_WEBHOOK_SECRET is configured here.")
     body = await request.body()
@@ -59,7 +59,7 @@ async def receive_clerk_event(
     except EventRefused as exc:
         raise Problem(HTTPStatus.BAD_REQUEST, str(exc)) from exc
     if event is not None:
-        await take_event(pool, message_id, event, settings.new_tier)
+        await take_event(pool, message_id, event, deployment.new_tier)
 
 
 def check_clerk_secrets(settings: Settings) -> None:

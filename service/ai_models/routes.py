@@ -63,7 +63,7 @@ async def get_model(
 async def create_model(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
-    settings: NamedDependency[Settings],
+    deployment: NamedDependency[Settings],
     secret_box: NamedDependency[SecretBox],
     data: JSONBody[NewModel],
 ) -> Response[AIModel]:
@@ -71,7 +71,7 @@ async def create_model(
     caller.require_administrator()
     name = one_line(data.name, "name")
     fields = _config_fields(msgspec.structs.asdict(data))
-    _check_endpoint(data.endpoint, settings)
+    _check_endpoint(data.endpoint, deployment)
     if data.provider == "CUSTOM" and data.endpoint is None:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -106,7 +106,7 @@ async def create_model(
 async def update_model(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
-    settings: NamedDependency[Settings],
+    deployment: NamedDependency[Settings],
     secret_box: NamedDependency[SecretBox],
     model_id: ModelId,
     data: JSONBody[ModelPatch],
@@ -116,7 +116,7 @@ async def update_model(
     _require_row(model_id)
     changes = {k: v for k, v in msgspec.structs.asdict(data).items() if v is not msgspec.UNSET}
     fields = _config_fields(changes)
-    _check_endpoint(changes.get("endpoint"), settings)
+    _check_endpoint(changes.get("endpoint"), deployment)
     name = one_line(changes["name"], "name") if "name" in changes else None
     try:
         async with as_system(pool) as conn:

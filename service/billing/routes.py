@@ -24,13 +24,13 @@ from service.settings import Settings, read_list
     summary="Stripe's webhook",
 )
 async def receive_stripe_event(
-    request: Request[Any, Any, Any], pool: NamedDependency[Pool], settings: NamedDependency[Settings]
+    request: Request[Any, Any, Any], pool: NamedDependency[Pool], deployment: NamedDependency[Settings]
 ) -> None:
     """Take a signed event of subscriptions, checkouts and invoices; anything else is accepted and ignored.
 
     Events may come twice, late, and in another order than things happened.
     """
-    secret = settings.stripe_webhook_secret
+    secret = deployment.stripe_webhook_secret
     if secret is None:
         raise Problem(HTTPStatus.NOT_FOUND, "No STRIPE_WEBHOOK_SECRET is configured here.")
     body = await request.body()
@@ -40,4 +40,4 @@ async def receive_stripe_event(
     except StripeError as exc:
         raise Problem(HTTPStatus.BAD_REQUEST, str(exc)) from exc
     async with as_system(pool) as conn:
-        await take_event(conn, event, settings.plan_prices)
+        await take_event(conn, event, deployment.plan_prices)

@@ -68,15 +68,15 @@ async def upload_document(
     pool: NamedDependency[Pool],
     originals: NamedDependency[Originals],
     event_feed: NamedDependency[Events],
-    settings: NamedDependency[Settings],
+    deployment: NamedDependency[Settings],
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Response[Accepted]:
     """Take a file (multipart), a text or an address (JSON), queue it for ingestion and answer at once."""
     await require_room(pool, caller, request.content_length or 0)
-    intake = await receive(request, originals, settings.max_upload_bytes)
+    intake = await receive(request, originals, deployment.max_upload_bytes)
     document_id = await register(
-        pool, originals, caller, intake, idempotency_key, is_priced=settings.embedding_price_per_million > 0
+        pool, originals, caller, intake, idempotency_key, is_priced=deployment.embedding_price_per_million > 0
     )
     row = await wait_until_finished(pool, event_feed, caller, document_id, wait)
     if row is None:

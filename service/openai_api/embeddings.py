@@ -43,7 +43,7 @@ async def create_embeddings(
     pool: NamedDependency[Pool],
     embedder: NamedDependency[EmbeddingProvider],
     usage_recorder: NamedDependency[UsageRecorder],
-    settings: NamedDependency[Settings],
+    deployment: NamedDependency[Settings],
     data: JSONBody[EmbeddingsBody],
 ) -> Response[bytes]:
     """Return a vector of 1536 numbers and of length one for each text, as the deployment's own embedder sees it."""
@@ -51,7 +51,7 @@ async def create_embeddings(
         raise _refuse(f"dimensions: vectors have {EMBEDDING_WIDTH} numbers here.", "dimensions")
     texts = await asyncio.to_thread(_texts, data.input)
     tokens = await asyncio.to_thread(_count, embedder.tokenizer_spec.load(), texts)
-    cost = tokens * settings.embedding_price_per_million / 1_000_000
+    cost = tokens * deployment.embedding_price_per_million / 1_000_000
     budgets = Budgets(pool)
     reservation = await budgets.reserve(caller, None, cost)
     try:

@@ -66,7 +66,7 @@ async def create_file(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
     originals: NamedDependency[Originals],
-    settings: NamedDependency[Settings],
+    deployment: NamedDependency[Settings],
     team: Team = None,
     idempotency_key: IdempotencyKey = None,
 ) -> File:
@@ -74,13 +74,13 @@ async def create_file(
     content_type = request.headers.get("content-type", "")
     if not content_type.lower().startswith("multipart/form-data"):
         raise Problem(HTTPStatus.BAD_REQUEST, "Send the file as multipart/form-data, in the part `file`.")
-    if (request.content_length or 0) > settings.max_upload_bytes + LARGE_BODY_BYTES:
-        raise FileTooLarge(settings.max_upload_bytes)
+    if (request.content_length or 0) > deployment.max_upload_bytes + LARGE_BODY_BYTES:
+        raise FileTooLarge(deployment.max_upload_bytes)
     await require_room(pool, caller, request.content_length or 0)
     read = partial(_read_upload, team or None)
-    intake = await take_file(request.stream(), content_type, originals, settings.max_upload_bytes, read)
+    intake = await take_file(request.stream(), content_type, originals, deployment.max_upload_bytes, read)
     document_id = await register(
-        pool, originals, caller, intake, idempotency_key, is_priced=settings.embedding_price_per_million > 0
+        pool, originals, caller, intake, idempotency_key, is_priced=deployment.embedding_price_per_million > 0
     )
     return to_file(await find_file(pool, caller, to_file_id(document_id)))
 

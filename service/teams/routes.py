@@ -37,7 +37,7 @@ After = Annotated[str | None, QueryParameter(max_length=500, description="next_c
 async def create_team(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
-    settings: NamedDependency[Settings],
+    deployment: NamedDependency[Settings],
     data: JSONBody[NewTeam],
 ) -> Team:
     """Make a team with the caller as its owner."""
@@ -52,7 +52,7 @@ async def create_team(
                 slug = first_free(wanted, await teams.slugs_like(conn, wanted))
         team_id = await teams.found_team(conn, name=name, slug=slug)
         async with as_service(conn):
-            await teams.set_tier(conn, team_id, settings.new_tier)
+            await teams.set_tier(conn, team_id, deployment.new_tier)
             await audit(conn, caller, "team.created", "team", team_id, team_id=team_id, name=name, slug=slug)
         row = await teams.find_team(conn, caller.user_id, team_id)
     if row is None:

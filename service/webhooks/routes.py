@@ -53,14 +53,14 @@ Status = Annotated[DeliveryStatus | None, QueryParameter(description="Only those
 async def create_webhook(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
-    settings: NamedDependency[Settings],
+    deployment: NamedDependency[Settings],
     secret_box: NamedDependency[SecretBox],
     data: JSONBody[NewWebhook],
 ) -> Response[WebhookWithSecret]:
     """Send the events of yours, or of a team, to an address. The reply has the secret, this once."""
     if data.team_id is not None:
         caller.require("webhooks:manage", data.team_id)
-    url = checked_url(data.url, settings.webhook_networks)
+    url = checked_url(data.url, deployment.webhook_networks)
     events = checked_events(data.events)
     secret = new_secret()
     async with as_caller(pool, caller.subject) as conn:
@@ -128,12 +128,12 @@ async def get_webhook(
 async def update_webhook(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
-    settings: NamedDependency[Settings],
+    deployment: NamedDependency[Settings],
     webhook_id: WebhookId,
     data: JSONBody[WebhookPatch],
 ) -> Webhook:
     """Change address, events or description; is_active pauses it, and resumes one that was paused."""
-    url = None if data.url is msgspec.UNSET else checked_url(data.url, settings.webhook_networks)
+    url = None if data.url is msgspec.UNSET else checked_url(data.url, deployment.webhook_networks)
     events = None if data.events is msgspec.UNSET else checked_events(data.events)
     description = None if data.description is msgspec.UNSET else _line(data.description)
     async with as_caller(pool, caller.subject) as conn:

@@ -198,6 +198,9 @@ EXPECTED: Mapping[str, Expect] = {
 }
 """Routes that need credentials. A route of the OpenAPI document without a row here fails the tests."""
 
+ALSO_NEEDED = {"conversations:write": ("search",)}
+"""Asking in a conversation looks into documents, which takes the scope for that as well."""
+
 OTHER_ERRORS = (
     "/v1/files",
     "/v1/vector_stores",

@@ -44,6 +44,11 @@ def journey(client: OpenAI) -> dict[str, Callable[[], object]]:
         "embeddings.create": lambda: (
             len(client.embeddings.create(model="any", input="x").data[0].embedding) == 1536
         ),
+        "files.create": lambda: client.files.create(file=TEXT, purpose="user_data").id,
+        "files.list": lambda: client.files.list().data,
+        "files.retrieve": lambda: client.files.retrieve(file_id).id == file_id,
+        "files.wait_for_processing": lambda: client.files.wait_for_processing(file_id, poll_interval=0.1).id,
+        "files.content": lambda: client.files.content(file_id).read() == TEXT[1],
         "chat.completions.create": lambda: (
             client.chat.completions.create(model="extractive", messages=asked).choices[0].message.annotations
         ),
@@ -52,11 +57,6 @@ def journey(client: OpenAI) -> dict[str, Callable[[], object]]:
             client.responses.create(model="extractive", input=question, tools=[search]).output_text
         ),
         "responses.stream": stream_response,
-        "files.create": lambda: client.files.create(file=TEXT, purpose="user_data").id,
-        "files.list": lambda: client.files.list().data,
-        "files.retrieve": lambda: client.files.retrieve(file_id).id == file_id,
-        "files.wait_for_processing": lambda: client.files.wait_for_processing(file_id, poll_interval=0.1).id,
-        "files.content": lambda: client.files.content(file_id).read() == TEXT[1],
         "vector_stores.create": lambda: stores.create(name="a").id,
         "vector_stores.list": lambda: stores.list().data,
         "vector_stores.retrieve": lambda: stores.retrieve(store).file_counts.total == 1,
