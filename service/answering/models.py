@@ -6,7 +6,7 @@ from http import HTTPStatus
 from db import ai_models
 from db.pool import Pool
 from search.answer.extractive import NAME as EXTRACTIVE
-from search.answer.model import LanguageModel
+from search.answer.model import LanguageModel, ModelFailed
 from service.errors import Problem
 from service.providers.chat import ChatModels
 from service.providers.chat.config import ModelConfig, read_config
@@ -29,8 +29,7 @@ class Chosen:
 async def choose_model(pool: Pool, chat_models: ChatModels, wanted: str | None) -> Chosen:
     """Return the model of an id or of a provider's name for it; the extractive one where none is wanted.
 
-    Raises Problem 404 for one that is not there, 422 for one that is switched off, and ModelFailed where its
-    configuration does not let it be asked.
+    Raises Problem 404 for one that is not there, 422 for one that is switched off, or cannot be asked as it is set up.
     """
     if wanted is None or wanted.lower() == EXTRACTIVE:
         return Chosen(EXTRACTIVE, EXTRACTIVE, None, ModelConfig())
@@ -47,5 +46,9 @@ async def choose_model(pool: Pool, chat_models: ChatModels, wanted: str | None) 
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"The model {row.name} is switched off: choose another."
         )
-    model = await chat_models.get(row)
+    try:
+        model = await chat_models.get(row)
+    except ModelFailed as exc:
+        # Not the provider's fault: it is not even asked.
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, exc.detail, code=exc.code) from exc
     return Chosen(row.id, model.name, model, read_config(row.config, row.model_id))

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 import numpy as np
@@ -37,6 +37,28 @@ class EmbeddingsBody(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: int | None = None
 
 
+class EmbeddingItem(msgspec.Struct, frozen=True, kw_only=True):
+    """embedding: numbers, or their bytes in base64, as little-endian float32."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(msgspec.Struct, frozen=True, kw_only=True):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order of the texts."""
+
+    object: Literal["list"]
+    data: list[EmbeddingItem]
+    model: str
+    usage: EmbeddingUsage
+
+
 @post("/embeddings", status_code=200, responses=failures(402), summary="Embed texts")
 async def create_embeddings(
     caller: NamedDependency[Caller],
@@ -45,7 +67,7 @@ async def create_embeddings(
     usage_recorder: NamedDependency[UsageRecorder],
     deployment: NamedDependency[Settings],
     data: JSONBody[EmbeddingsBody],
-) -> Response[bytes]:
+) -> Response[EmbeddingList]:
     """Return a vector of 1536 numbers and of length one for each text, as the deployment's own embedder sees it."""
     if data.dimensions not in {None, EMBEDDING_WIDTH}:
         raise _refuse(f"dimensions: vectors have {EMBEDDING_WIDTH} numbers here.", "dimensions")
@@ -73,7 +95,7 @@ async def create_embeddings(
     )
     # Three million numbers take half a second to write: not in the loop.
     body = await asyncio.to_thread(_write, rows, data.encoding_format, embedder.model, tokens)
-    return Response(body, media_type="application/json")
+    return cast("Response[EmbeddingList]", Response(body, media_type="application/json"))
 
 
 def _write(rows: Embeddings, form: str, model: str, tokens: int) -> bytes:
