@@ -19,7 +19,6 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     conversation_id: str
     question_id: UUID
-    replaces: bool
     user_id: str
     team_id: str | None
     key_id: str | None
@@ -33,7 +32,7 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = """
-id, conversation_id, question_id, replaces, user_id, team_id, key_id, model_id, status, retrieval, text, message, error,
+id, conversation_id, question_id, user_id, team_id, key_id, model_id, status, retrieval, text, message, error,
 created_at
 """
 
@@ -44,7 +43,6 @@ async def insert_turn(
     turn_id: UUID,
     conversation_id: str,
     question_id: UUID,
-    replaces: bool,
     user_id: str,
     team_id: str | None,
     key_id: str | None,
@@ -52,13 +50,12 @@ async def insert_turn(
 ) -> None:
     await conn.execute(
         """
-        INSERT INTO conversation_turn (id, conversation_id, question_id, replaces, user_id, team_id, key_id, model_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        INSERT INTO conversation_turn (id, conversation_id, question_id, user_id, team_id, key_id, model_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
         """,
         turn_id,
         conversation_id,
         question_id,
-        replaces,
         user_id,
         team_id,
         key_id,

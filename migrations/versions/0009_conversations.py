@@ -23,7 +23,6 @@ CREATE TABLE conversation_turn (
     conversation_id  text NOT NULL
         CONSTRAINT conversation_turn_conversation_fkey REFERENCES "AIConversation"("id") ON DELETE CASCADE ON UPDATE CASCADE,
     question_id      uuid NOT NULL,                          -- of the message that it answers
-    replaces         boolean NOT NULL DEFAULT false,         -- takes the place of the answer that is there
     user_id          text NOT NULL,
     team_id          text,
     key_id           text,

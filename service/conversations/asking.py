@@ -81,7 +81,7 @@ async def ask(chat: Chat, caller: Caller, row: ConversationRow, data: NewMessage
         ):
             raise not_found("conversation")
         messages = read_stored(await conversations.read_messages(conn, owners, row.id) or [])
-        await _insert_turn(conn, asking, row, turn_id, question_id, replaces=False)
+        await _insert_turn(conn, asking, row, turn_id, question_id)
     return _start(chat, asking, row, turn_id, messages, question, data)
 
 
@@ -100,7 +100,7 @@ async def ask_again(
     asking = await _begin(chat, caller, row, data.model)
     turn_id = uuid.uuid4()
     async with chat.answerer.kept(asking), as_caller(chat.pool, caller.subject) as conn:
-        await _insert_turn(conn, asking, row, turn_id, uuid.UUID(question.id), replaces=True)
+        await _insert_turn(conn, asking, row, turn_id, uuid.UUID(question.id))
     return _start(chat, asking, row, turn_id, messages, question, data)
 
 
@@ -124,8 +124,6 @@ async def _insert_turn(
     row: ConversationRow,
     turn_id: uuid.UUID,
     question_id: uuid.UUID,
-    *,
-    replaces: bool,
 ) -> None:
     async with as_service(conn):
         await turns.insert_turn(
@@ -133,7 +131,6 @@ async def _insert_turn(
             turn_id=turn_id,
             conversation_id=row.id,
             question_id=question_id,
-            replaces=replaces,
             user_id=asking.caller.user_id,
             team_id=row.team_id,
             key_id=asking.caller.key_id,
@@ -159,7 +156,6 @@ def _start(
         history=history_before(messages, place),
         summary=read_summary(row.summary),
         settings=settings_of(row),
-        replaces=isinstance(data, Regeneration),
         resumable=data.resumable,
     )
     return chat.turns.start(asking, turn)

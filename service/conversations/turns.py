@@ -42,7 +42,6 @@ class Turn:
     history: Sequence[ChatMessage]
     summary: Summary | None
     settings: AnswerSettings
-    replaces: bool
     resumable: bool
 
 

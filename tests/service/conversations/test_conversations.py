@@ -348,7 +348,6 @@ def test_an_answer_of_a_process_that_died_becomes_a_message(talk: Talk) -> None:
                     turn_id=turn_id,
                     conversation_id=conversation,
                     question_id=uuid.UUID(question),
-                    replaces=True,
                     user_id=owner,
                     team_id=None,
                     key_id=None,
