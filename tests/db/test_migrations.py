@@ -153,7 +153,7 @@ async def test_foreign_keys_do_what_the_reference_says(conn):
     assert on_delete.pop("Document_teamId_fkey") == "n"
     assert on_delete.pop("AIConversation_teamId_fkey") == "n"
     assert set(on_delete.values()) == {"c"}
-    assert len(on_delete) == 18
+    assert len(on_delete) == 21
 
 
 async def test_timestamps_are_utc_whatever_the_database_says(database_url, raw):

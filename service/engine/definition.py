@@ -1,0 +1,119 @@
+"""A workflow as it is drawn and stored: nodes and connections, in the platform's JSON, and its settings.
+
+Reading is lenient: what a builder adds of its own stays in the JSON as it came, and a draft may be incomplete. What must
+be so before it can run is for validation.py to say.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from service.engine.errors import DefinitionError
+
+T = TypeVar("T")
+
+OnError = Literal["stopWorkflow", "continueRegularOutput", "continueErrorOutput"]
+
+OUTPUT = "output"
+INPUT = "input"
+ERROR = "error"
+"""The handle that failed items leave by, where a node's onError is continueErrorOutput."""
+
+MAX_NODES = 200
+MAX_CONNECTIONS = 1_000
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class NodeDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One node. data is what its type is configured by (service/engine/nodes); the rest is the same for all."""
+
+    id: Name
+    type: Name
+    name: str = ""
+    data: dict[str, Any] = {}
+    on_error: OnError = "stopWorkflow"
+    retry_on_fail: bool | None = None
+    """None: failures that may heal are tried again as often as the deployment says; true: all are; false: none."""
+    max_tries: Annotated[int, msgspec.Meta(ge=1, le=10)] | None = None
+    wait_between_tries: Annotated[int, msgspec.Meta(ge=0, le=300_000)] = 1_000
+    """Milliseconds before the second try; it doubles with each."""
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    """Seconds for one try."""
+    disabled: bool = False
+    """Passes on what comes in."""
+    execute_once: bool = False
+    """Works on the first item alone."""
+    always_output_data: bool = False
+    """Goes on with an empty item where there would be none."""
+
+    @property
+    def label(self) -> str:
+        return self.name or self.id
+
+
+class ConnectionDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    source: Name
+    target: Name
+    source_handle: str | None = None
+    target_handle: str | None = None
+
+    @property
+    def leaves_by(self) -> str:
+        return self.source_handle or OUTPUT
+
+    @property
+    def enters_by(self) -> str:
+        return self.target_handle or INPUT
+
+
+class WorkflowSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Keys that are not known are kept in the JSON, and mean nothing here."""
+
+    execution_timeout: Annotated[float, msgspec.Meta(gt=0, le=7 * 86_400)] | None = None
+    """Seconds of work, waiting not counted."""
+    error_workflow: str | None = None
+    """Id of the workflow that is run when this one fails by itself."""
+    timezone: str | None = None
+    notify_on_success: bool = False
+    notify_on_failure: bool = True
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    nodes: tuple[NodeDef, ...]
+    connections: tuple[ConnectionDef, ...]
+    settings: WorkflowSettings = WorkflowSettings()
+
+
+def read_definition(nodes: Any, connections: Any, settings: Any = None) -> Definition:
+    """Return what the JSON says. Raises DefinitionError, whose path leads to what is wrong: nodes[2].type."""
+    # The platform's seeds have {} where there is nothing yet.
+    node_list = _listed(nodes, "nodes", MAX_NODES)
+    connection_list = _listed(connections, "connections", MAX_CONNECTIONS)
+    return Definition(
+        nodes=tuple(_read(node, NodeDef, f"nodes[{place}]") for place, node in enumerate(node_list)),
+        connections=tuple(
+            _read(connection, ConnectionDef, f"connections[{place}]")
+            for place, connection in enumerate(connection_list)
+        ),
+        settings=_read(settings or {}, WorkflowSettings, "settings"),
+    )
+
+
+def _listed(value: Any, name: str, at_most: int) -> Sequence[Any]:
+    if isinstance(value, Mapping) and not value:
+        return []
+    if not isinstance(value, list):
+        raise DefinitionError("must be a list", path=name)
+    if len(value) > at_most:
+        raise DefinitionError(f"has {len(value)} entries; {at_most} are the most", path=name)
+    return value
+
+
+def _read(value: Any, kind: type[T], path: str) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as exc:
+        detail, _, inside = str(exc).partition(" - at `$")
+        raise DefinitionError(detail, path=path + inside.rstrip("`")) from exc
