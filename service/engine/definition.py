@@ -1,7 +1,7 @@
 """A workflow as it is drawn and stored: nodes and connections, in the platform's JSON, and its settings.
 
-Reading is lenient: what a builder adds of its own stays in the JSON as it came, and a draft may be incomplete. What must
-be so before it can run is for validation.py to say.
+Reading is lenient: what a builder adds of its own stays in the JSON as it came, and a draft may be incomplete. What
+must be so before it can run is for validation.py to say.
 """
 
 from collections.abc import Mapping, Sequence

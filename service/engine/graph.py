@@ -1,8 +1,8 @@
 """The graph of a workflow: what follows what, and which nodes are inside which loop.
 
-A loop node sends items into its body by the handle "item" and goes on by "done" when they are through. The body is all
-that is reached from "item" before the loop node itself: connections from there back to the loop are the only cycles that
-there may be. A scope is the nodes of one body, or those outside of all.
+A loop node sends items into its body by the handle "item" and goes on by "done" when they are through. The body is
+all that is reached from "item" before the loop node itself: connections from there back to the loop are the only
+cycles that there may be. A scope is the nodes of one body, or those outside of all.
 """
 
 from collections import defaultdict
@@ -72,9 +72,7 @@ def build_graph(definition: Definition) -> Graph:
     nodes = {node.id: node for node in definition.nodes}
     connections = [c for c in definition.connections if c.source in nodes and c.target in nodes]
     all_outgoing = _by(connections, source=True)
-    bodies = {
-        node.id: _body(node.id, all_outgoing) for node in nodes.values() if node.type == LOOP
-    }
+    bodies = {node.id: _body(node.id, all_outgoing) for node in nodes.values() if node.type == LOOP}
     scope_of = _scopes(nodes, bodies)
     back = {id(c) for c in connections if nodes[c.target].type == LOOP and c.source in bodies[c.target]}
     forward = [c for c in connections if id(c) not in back]
@@ -164,7 +162,9 @@ def _ordered(nodes: Mapping[str, NodeDef], connections: Iterable[ConnectionDef])
                 ready.append(target)
     if len(ordered) < len(nodes):
         stuck = next(node_id for node_id in nodes if node_id not in set(ordered))
-        raise GraphError("is in a circle; only a loop node may be led back to", node=_in_cycle(stuck, outgoing))
+        raise GraphError(
+            "is in a circle; only a loop node may be led back to", node=_in_cycle(stuck, outgoing)
+        )
     return tuple(ordered)
 
 
