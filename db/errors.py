@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import asyncpg
 import msgspec
@@ -110,6 +111,20 @@ class BudgetReached(Refused):
     def __init__(self, facts: BudgetFacts) -> None:
         super().__init__(f"The monthly budget of the {facts.kind} does not suffice.")
         self.facts = facts
+
+
+class ExecutionsLimited(Refused):
+    """A tenant runs, or has started, as many workflows as it may at a time; nothing was started."""
+
+    def __init__(self, kind: Literal["concurrent", "per_minute"], limit: int, retry_after_s: float) -> None:
+        super().__init__(
+            f"{limit:,} workflows run at a time, and no more may."
+            if kind == "concurrent"
+            else f"{limit:,} workflows may be started in a minute, and so many were."
+        )
+        self.kind = kind
+        self.limit = limit
+        self.retry_after_s = retry_after_s
 
 
 class LastOwner(Refused):

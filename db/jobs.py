@@ -13,6 +13,7 @@ INGEST_DOCUMENT = "ingest_document"
 DELIVER_WEBHOOK = "deliver_webhook"
 DELETE_ORIGINALS = "delete_originals"
 SWEEP_PERSON = "sweep_person"
+RUN_WORKFLOW = "run_workflow"
 
 # Storage keys that one job deletes: a payload of some kilobytes, and seconds of work.
 _KEYS_PER_JOB = 200
@@ -21,6 +22,11 @@ _KEYS_PER_JOB = 200
 async def enqueue_ingestion(conn: Conn, document_id: str) -> None:
     """Enqueue on conn, so that a rollback of its transaction takes the job with it."""
     await Queries(AsyncpgDriver(conn)).enqueue(INGEST_DOCUMENT, document_id.encode())  # type: ignore[arg-type]
+
+
+async def enqueue_run(conn: Conn, execution_id: str, *, after: timedelta | None = None) -> None:
+    """Have a worker drive an execution, now or later: it is harmless to ask for that twice."""
+    await Queries(AsyncpgDriver(conn)).enqueue(RUN_WORKFLOW, execution_id.encode(), execute_after=after)  # type: ignore[arg-type]
 
 
 async def enqueue_deliveries(conn: Conn, delivery_ids: Sequence[str], delay: timedelta | None = None) -> None:

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: one place that turns what went wrong into a status and a sentence."""
 
+import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -18,6 +19,7 @@ from db.errors import (
     BudgetFacts,
     BudgetReached,
     DatabaseError,
+    ExecutionsLimited,
     LastOwner,
     PlanFacts,
     PlanLimitReached,
@@ -101,6 +103,14 @@ def _from_refused(exc: Refused) -> ProblemDetailsException:
         return plan_limit_reached(exc.facts)
     if isinstance(exc, BudgetReached):
         return budget_reached(exc.facts)
+    if isinstance(exc, ExecutionsLimited):
+        return Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            str(exc),
+            headers={"Retry-After": str(math.ceil(exc.retry_after_s))},
+            code=f"executions_{exc.kind}",
+            limit=exc.limit,
+        )
     if isinstance(exc, LastOwner):
         return Problem(HTTPStatus.CONFLICT, str(exc))
     if isinstance(exc, Taken):

@@ -191,6 +191,34 @@ class Settings(BaseSettings):
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
         default=16, description="Documents that one worker ingests at a time."
     )
+    workflow_execution_timeout: Annotated[float, Field(gt=0, le=604_800)] = Field(
+        default=3600.0,
+        description="Seconds that a run of a workflow may work, waiting not counted; a workflow may say less or more.",
+    )
+    workflow_max_executions_per_minute: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Workflows that one person or team may start in a minute, beside what their plan says. "
+        "Unset: no limit of its own.",
+    )
+    workflow_max_concurrent_executions: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Workflows that one person or team may have running at a time, beside what their plan says. "
+        "Unset: no limit of its own.",
+    )
+    workflow_retry_attempts: Annotated[int, Field(ge=1, le=10)] = Field(
+        default=3, description="Tries of a node whose failure may heal, the first included."
+    )
+    workflow_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=32, description="Workflows that one worker runs at a time; most of them wait for others."
+    )
+    workflow_retention_days: Annotated[int, Field(ge=1)] = Field(
+        default=30, description="Days that finished executions are kept, with their logs."
+    )
+    public_url: AnyHttpUrl | None = Field(
+        default=None,
+        description="Where the service is reached from outside, as https://search.example.com: addresses of webhooks "
+        "and of waiting workflows begin with it. Unset: http://HOST:PORT.",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field(
         default=LogFormat.AUTO, description="json, console, or auto: console on a terminal, json elsewhere."

@@ -1,0 +1,126 @@
+"""Executions: the runs of workflows, as the platform's schema has them, and how each is begun."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from db.pool import Conn
+
+ExecutionStatus = Literal["RUNNING", "SUCCESS", "FAILED", "CANCELED", "TIMEOUT"]
+TriggeredBy = Literal["manual", "schedule", "webhook", "api", "event", "workflow", "error"]
+
+
+async def insert_execution(
+    conn: Conn,
+    *,
+    execution_id: str,
+    workflow_id: str,
+    user_id: str,
+    triggered_by: TriggeredBy,
+    data: Any,
+    version: int,
+    retry_of: str | None,
+    retry_count: int,
+    parent_execution_id: str | None,
+) -> None:
+    """Write down that a workflow begins to run. Raises PlanLimitReached, at the statement."""
+    await conn.execute(
+        """
+        INSERT INTO "WorkflowExecution" ("id", "workflowId", "userId", "triggeredBy", "inputData", "version", "retryOf",
+                                         "retryCount", "parentExecutionId", "startedAt")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() AT TIME ZONE 'UTC')
+        """,
+        execution_id,
+        workflow_id,
+        user_id,
+        triggered_by,
+        data,
+        version,
+        retry_of,
+        retry_count,
+        parent_execution_id,
+    )
+
+
+async def insert_run(
+    conn: Conn,
+    *,
+    execution_id: str,
+    workflow_id: str,
+    version: int,
+    plan: Mapping[str, Any],
+    root_id: str,
+    depth: int,
+    parent_step: str | None,
+    cause: str | None,
+    time_left_s: float,
+) -> str:
+    """Write down how it is to run; return the space that it counts in. conn is the service's, as below."""
+    space_id: str = await conn.fetchval(
+        """
+        INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, plan, root_id, depth, parent_step,
+                                  cause, time_left_s)
+        SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3, $4, $5, $6, $7, $8, $9
+        FROM "Workflow" w WHERE w."id" = $2
+        RETURNING space_id
+        """,
+        execution_id,
+        workflow_id,
+        version,
+        dict(plan),
+        root_id,
+        depth,
+        parent_step,
+        cause,
+        time_left_s,
+    )
+    return space_id
+
+
+async def lock_cause(conn: Conn, cause: str) -> None:
+    """Take turns with whoever is told of the same cause at the same time, until the transaction ends."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", cause)
+
+
+async def find_cause(conn: Conn, cause: str) -> str | None:
+    """Return the execution that a tick, an event or a call has started already."""
+    found: str | None = await conn.fetchval("SELECT execution_id FROM workflow_run WHERE cause = $1", cause)
+    return found
+
+
+class Load(NamedTuple):
+    """What a space runs and has begun of late, beside what its plan allows of both; None for no limit."""
+
+    active: int
+    in_last_minute: int
+    oldest_s: float
+    """Seconds since the first of those of the last minute."""
+    active_allowed: int | None
+    per_minute_allowed: int | None
+
+
+async def count_load(conn: Conn, space_id: str) -> Load:
+    """Return it exactly, after insert_execution in the same transaction: its trigger holds the owner's row."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE r.state = 'active') AS active,
+               count(*) FILTER (WHERE r.created_at > now() - interval '1 minute') AS in_last_minute,
+               COALESCE(EXTRACT(epoch FROM now() - min(r.created_at) FILTER
+                   (WHERE r.created_at > now() - interval '1 minute')), 0)::float8 AS oldest_s,
+               p.concurrent_executions AS active_allowed, p.executions_per_minute AS per_minute_allowed
+        FROM (
+            SELECT effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt") AS tier
+            FROM "Team" WHERE "id" = $1
+            UNION ALL
+            SELECT effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt")
+            FROM "User" WHERE "id" = $1
+            LIMIT 1
+        ) AS owner
+        JOIN plan p ON p.tier = owner.tier
+        -- What others have called does not count: it would stand in the way of who waits for it.
+        LEFT JOIN workflow_run r ON r.space_id = $1 AND r.parent_step IS NULL
+            AND (r.state = 'active' OR r.created_at > now() - interval '1 minute')
+        GROUP BY p.tier
+        """,
+        space_id,
+    )
+    return Load(*row) if row else Load(0, 0, 0.0, None, None)
