@@ -1,7 +1,7 @@
 """Events between processes: NOTIFY in the transaction that causes them, one LISTENing connection a process.
 
 An event says that something changed, not what it is now: readers look that up in their own scope. They watch a
-document by its id, or a person's notifications by the person's.
+document or an execution by its id, or a person's notifications by the person's.
 """
 
 import asyncio
@@ -14,8 +14,10 @@ from db.pool import Conn, Pool
 DOCUMENT = "docsearch_document"
 NOTIFICATION = "docsearch_notification"
 """Told of by a trigger (migration 0005), so that what the web application writes arrives as well."""
+EXECUTION = "docsearch_execution"
+"""As well (migration 0011): that an execution ended, or has an answer for its webhook."""
 
-_CHANNELS = (DOCUMENT, NOTIFICATION)
+_CHANNELS = (DOCUMENT, NOTIFICATION, EXECUTION)
 
 
 async def notify_document(conn: Conn, document_id: str) -> None:
@@ -100,6 +102,10 @@ class Events:
     def watch_notifications(self, user_id: str) -> contextlib.AbstractContextManager[asyncio.Event]:
         """Yield an event that is set whenever the person may have a new notification; the reader clears it."""
         return self._watch((NOTIFICATION, user_id))
+
+    def watch_execution(self, execution_id: str) -> contextlib.AbstractContextManager[asyncio.Event]:
+        """Yield an event that is set whenever an execution may have ended or answered; the reader clears it."""
+        return self._watch((EXECUTION, execution_id))
 
     @contextlib.contextmanager
     def _watch(self, key: tuple[str, str]) -> Iterator[asyncio.Event]:

@@ -14,6 +14,7 @@ DELIVER_WEBHOOK = "deliver_webhook"
 DELETE_ORIGINALS = "delete_originals"
 SWEEP_PERSON = "sweep_person"
 RUN_WORKFLOW = "run_workflow"
+RUN_ERROR_WORKFLOW = "run_error_workflow"
 
 # Storage keys that one job deletes: a payload of some kilobytes, and seconds of work.
 _KEYS_PER_JOB = 200
@@ -27,6 +28,11 @@ async def enqueue_ingestion(conn: Conn, document_id: str) -> None:
 async def enqueue_run(conn: Conn, execution_id: str, *, after: timedelta | None = None) -> None:
     """Have a worker drive an execution, now or later: it is harmless to ask for that twice."""
     await Queries(AsyncpgDriver(conn)).enqueue(RUN_WORKFLOW, execution_id.encode(), execute_after=after)  # type: ignore[arg-type]
+
+
+async def enqueue_error_workflow(conn: Conn, execution_id: str) -> None:
+    """Have the workflow started that its workflow names for a failed execution."""
+    await Queries(AsyncpgDriver(conn)).enqueue(RUN_ERROR_WORKFLOW, execution_id.encode())  # type: ignore[arg-type]
 
 
 async def enqueue_deliveries(conn: Conn, delivery_ids: Sequence[str], delay: timedelta | None = None) -> None:

@@ -1,0 +1,438 @@
+"""How executions stand while they run: who drives each, which of its steps are done, what it waits for.
+
+A worker claims a run for a while and renews that. Its turns are numbered, and everything it writes is written only where
+the turn is still its own and the run has not ended: one that was cut off, or took too long, changes nothing any more.
+conn is the service's in all of these.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from db.pool import Conn
+
+StepStatus = Literal["done", "failed", "waiting", "skipped"]
+
+
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's turn; iteration says which passes of which loops it is in.
+
+    outputs: [handle, index of the input item that it stems from, item], in order. waiting: by index of the input item,
+    what it waits for; resumed: by the same, what has come.
+    """
+
+    node_id: str
+    iteration: str
+    status: StepStatus
+    outputs: list[tuple[str, int, Any]]
+    error: dict[str, Any] | None
+    attempts: int
+    started_at: datetime
+    finished_at: datetime | None
+    waiting: dict[str, Any] | None = None
+    wake_at: datetime | None = None
+    resumed: dict[str, Any] | None = None
+
+
+class StepItemRow(msgspec.Struct, frozen=True, kw_only=True):
+    node_id: str
+    iteration: str
+    item_index: int
+    outputs: list[tuple[str, int, Any]]
+
+
+class ClaimedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is this worker's to drive, with all that it takes."""
+
+    execution_id: str
+    workflow_id: str
+    workflow_name: str
+    space_id: str
+    team_id: str | None
+    user_id: str
+    subject: str
+    version: int
+    nodes: Any
+    connections: Any
+    settings: Any
+    plan: dict[str, Any]
+    data: Any
+    root_id: str
+    depth: int
+    parent_step: str | None
+    parent_execution_id: str | None
+    epoch: int
+    fruitless: int
+    time_left_s: float
+    triggered_by: str | None
+    started_at: datetime
+    log_place: int
+    """Where its log goes on."""
+    steps: list[StepRow]
+    step_items: list[StepItemRow]
+
+
+async def claim_run(conn: Conn, execution_id: str, lease: timedelta) -> ClaimedRun | None:
+    """Take a run over for a while, or leave word that it was asked for where another drives it.
+
+    Returns None for that, and for one that has ended or is gone. conn is in a transaction.
+    """
+    epoch: int | None = await conn.fetchval(
+        """
+        WITH claimed AS (
+            UPDATE workflow_run
+            SET epoch = epoch + 1, leased_until = now() + $2, state = 'active', wake_at = NULL, poked = false,
+                fruitless = fruitless + 1
+            WHERE execution_id = $1 AND state <> 'ended' AND (leased_until IS NULL OR leased_until < now())
+            RETURNING epoch
+        ),
+        told AS (
+            UPDATE workflow_run SET poked = true
+            WHERE execution_id = $1 AND state <> 'ended' AND leased_until >= now()
+        )
+        SELECT epoch FROM claimed
+        """,
+        execution_id,
+        lease,
+    )
+    if epoch is None:
+        return None
+    row = await conn.fetchrow(
+        """
+        SELECT r.execution_id, r.workflow_id, w."name" AS workflow_name, r.space_id, w."teamId" AS team_id,
+               e."userId" AS user_id, u."clerkId" AS subject, r.version, v."nodes" AS nodes,
+               v."connections" AS connections, w."settings" AS settings, r.plan, e."inputData" AS data, r.root_id,
+               r.depth, r.parent_step, e."parentExecutionId" AS parent_execution_id, r.epoch, r.fruitless,
+               r.time_left_s, e."triggeredBy" AS triggered_by, e."startedAt" AS started_at,
+               COALESCE((SELECT max(l.place) + 1 FROM workflow_log l WHERE l.execution_id = $1), 0) AS log_place
+        FROM workflow_run r
+        JOIN "WorkflowExecution" e ON e."id" = r.execution_id
+        JOIN "Workflow" w ON w."id" = r.workflow_id
+        JOIN "User" u ON u."id" = e."userId"
+        JOIN "WorkflowVersion" v ON v."workflowId" = r.workflow_id AND v."version" = r.version
+        WHERE r.execution_id = $1
+        """,
+        execution_id,
+    )
+    if row is None:
+        return None
+    first_turn = epoch == 1 and row["plan"].get("retry") is None
+    return ClaimedRun(
+        **row,
+        steps=[] if first_turn else await list_steps(conn, execution_id),
+        step_items=[] if first_turn else await _list_step_items(conn, execution_id),
+    )
+
+
+async def list_steps(conn: Conn, execution_id: str) -> list[StepRow]:
+    rows = await conn.fetch(
+        """
+        SELECT node_id, iteration, status, outputs, error, attempts, started_at, finished_at, waiting, wake_at, resumed
+        FROM workflow_step WHERE execution_id = $1
+        """,
+        execution_id,
+    )
+    return [StepRow(**row) for row in rows]
+
+
+async def _list_step_items(conn: Conn, execution_id: str) -> list[StepItemRow]:
+    rows = await conn.fetch(
+        "SELECT node_id, iteration, item_index, outputs FROM workflow_step_item WHERE execution_id = $1",
+        execution_id,
+    )
+    return [StepItemRow(**row) for row in rows]
+
+
+class LogEntry(msgspec.Struct, frozen=True):
+    place: int
+    entry: dict[str, Any]
+
+
+# The turn's own run, held until the statement has ended: nobody ends it, or takes it over, in between.
+_MINE = """
+    mine AS (
+        SELECT execution_id FROM workflow_run WHERE execution_id = $1 AND epoch = $2 AND state = 'active' FOR SHARE
+    ),
+"""
+_MINE_AND_FRUITFUL = """
+    mine AS (
+        UPDATE workflow_run SET fruitless = 0 WHERE execution_id = $1 AND epoch = $2 AND state = 'active'
+        RETURNING execution_id
+    ),
+"""
+
+
+async def write_steps(
+    conn: Conn,
+    execution_id: str,
+    epoch: int,
+    steps: Sequence[StepRow],
+    log: Sequence[LogEntry],
+    *,
+    fruitful: bool = False,
+) -> bool:
+    """Write steps and log entries down; return False, and write nothing, where the turn is not ours any more.
+
+    fruitful: note that the turn came to something; once a turn is enough.
+    """
+    mine: bool = await conn.fetchval(
+        f"""
+        WITH {_MINE_AND_FRUITFUL if fruitful else _MINE}
+        steps AS (
+            INSERT INTO workflow_step (execution_id, node_id, iteration, status, outputs, error, attempts, started_at,
+                                       finished_at, waiting, wake_at)
+            SELECT mine.execution_id, s.*
+            FROM mine, unnest($3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::integer[],
+                              $9::timestamptz[], $10::timestamptz[], $11::jsonb[], $12::timestamptz[]) AS s
+            ON CONFLICT (execution_id, node_id, iteration) DO UPDATE SET
+                status = excluded.status, outputs = excluded.outputs, error = excluded.error,
+                attempts = excluded.attempts, finished_at = excluded.finished_at, waiting = excluded.waiting,
+                wake_at = excluded.wake_at
+        ),
+        log AS (
+            INSERT INTO workflow_log (execution_id, place, entry)
+            SELECT mine.execution_id, l.* FROM mine, unnest($13::integer[], $14::jsonb[]) AS l
+            ON CONFLICT DO NOTHING
+        )
+        SELECT EXISTS (SELECT FROM mine)
+        """,  # noqa: S608 - one of two texts of ours
+        execution_id,
+        epoch,
+        [step.node_id for step in steps],
+        [step.iteration for step in steps],
+        [step.status for step in steps],
+        [step.outputs for step in steps],
+        [step.error for step in steps],
+        [step.attempts for step in steps],
+        [step.started_at for step in steps],
+        [step.finished_at for step in steps],
+        [step.waiting for step in steps],
+        [step.wake_at for step in steps],
+        [entry.place for entry in log],
+        [entry.entry for entry in log],
+    )
+    return mine
+
+
+async def write_step_item(conn: Conn, execution_id: str, epoch: int, item: StepItemRow) -> bool:
+    """Write down that one item of a node is through, before the others are; as write_steps."""
+    mine: bool = await conn.fetchval(
+        f"""
+        WITH {_MINE_AND_FRUITFUL}
+        item AS (
+            INSERT INTO workflow_step_item (execution_id, node_id, iteration, item_index, outputs)
+            SELECT execution_id, $3, $4, $5, $6 FROM mine ON CONFLICT DO NOTHING
+        )
+        SELECT EXISTS (SELECT FROM mine)
+        """,  # noqa: S608
+        execution_id,
+        epoch,
+        item.node_id,
+        item.iteration,
+        item.item_index,
+        item.outputs,
+    )
+    return mine
+
+
+async def renew_leases(conn: Conn, turns: Mapping[str, int], lease: timedelta) -> set[str]:
+    """Keep runs that are being driven, by id and turn; return those that are still ours."""
+    rows = await conn.fetch(
+        """
+        UPDATE workflow_run r SET leased_until = now() + $3
+        FROM unnest($1::text[], $2::integer[]) AS t (execution_id, epoch)
+        WHERE r.execution_id = t.execution_id AND r.epoch = t.epoch AND r.state = 'active'
+        RETURNING r.execution_id
+        """,
+        list(turns),
+        list(turns.values()),
+        lease,
+    )
+    return {row["execution_id"] for row in rows}
+
+
+async def suspend_run(
+    conn: Conn, execution_id: str, epoch: int, *, wake_at: datetime | None, time_left_s: float
+) -> Literal["waiting", "poked", "lost"]:
+    """Lay a run aside until wake_at, or until somebody asks for it: "poked" if that has happened already."""
+    state: str | None = await conn.fetchval(
+        """
+        UPDATE workflow_run
+        SET state = CASE WHEN poked THEN 'active' ELSE 'waiting' END,
+            leased_until = CASE WHEN poked THEN leased_until END,
+            wake_at = CASE WHEN poked THEN NULL ELSE $3::timestamptz END,
+            fruitless = 0, time_left_s = $4, poked = false
+        WHERE execution_id = $1 AND epoch = $2 AND state = 'active'
+        RETURNING state
+        """,
+        execution_id,
+        epoch,
+        wake_at,
+        time_left_s,
+    )
+    if state is None:
+        return "lost"
+    return "waiting" if state == "waiting" else "poked"
+
+
+async def release_run(conn: Conn, execution_id: str, epoch: int) -> bool:
+    """Let another worker go on with a run at once; return whether it was ours to give."""
+    tag: str = await conn.execute(
+        """
+        UPDATE workflow_run SET leased_until = NULL, fruitless = GREATEST(fruitless - 1, 0)
+        WHERE execution_id = $1 AND epoch = $2 AND state = 'active'
+        """,
+        execution_id,
+        epoch,
+    )
+    return tag == "UPDATE 1"
+
+
+async def finish_run(
+    conn: Conn,
+    execution_id: str,
+    epoch: int,
+    *,
+    status: Literal["SUCCESS", "FAILED", "TIMEOUT"],
+    output: Any,
+    error: Mapping[str, Any] | None,
+) -> bool:
+    """End a run in conn's transaction, after its last steps; return False where it is not ours to end.
+
+    Its log becomes the execution's, and what only a run that goes on needs is deleted. A trigger ends the run's own row.
+    """
+    ended: bool | None = await conn.fetchval(
+        """
+        WITH mine AS (
+            SELECT execution_id FROM workflow_run WHERE execution_id = $1 AND epoch = $2 AND state = 'active' FOR UPDATE
+        )
+        UPDATE "WorkflowExecution" e
+        SET "status" = $3::"ExecutionStatus", "finishedAt" = now() AT TIME ZONE 'UTC',
+            "duration" = LEAST(EXTRACT(epoch FROM now() AT TIME ZONE 'UTC' - e."startedAt") * 1000, 2147483647)::integer,
+            "outputData" = $4, "errorData" = $5,
+            "logs" = COALESCE((SELECT array_agg(l.entry ORDER BY l.place) FROM workflow_log l
+                               WHERE l.execution_id = $1), '{}')
+        FROM mine WHERE e."id" = mine.execution_id AND e."status" = 'RUNNING'
+        RETURNING true
+        """,
+        execution_id,
+        epoch,
+        status,
+        output,
+        None if error is None else dict(error),
+    )
+    if not ended:
+        return False
+    await drop_progress(conn, execution_id, keep_steps=status != "SUCCESS")
+    return True
+
+
+async def drop_progress(conn: Conn, execution_id: str, *, keep_steps: bool) -> None:
+    """Delete what an ended run leaves; the steps of a failed one are what a retry goes on from."""
+    await conn.execute("DELETE FROM workflow_log WHERE execution_id = $1", execution_id)
+    if not keep_steps:
+        await conn.execute("DELETE FROM workflow_step WHERE execution_id = $1", execution_id)
+        await conn.execute("DELETE FROM workflow_step_item WHERE execution_id = $1", execution_id)
+
+
+async def list_abandoned(conn: Conn, grace: timedelta) -> list[str]:
+    """Return runs that nobody drives, though somebody should: their worker died, or their job was lost."""
+    rows = await conn.fetch(
+        """
+        SELECT execution_id FROM workflow_run
+        WHERE state = 'active' AND leased_until < now()
+           OR state = 'active' AND leased_until IS NULL AND created_at < now() - $1::interval
+           OR state = 'waiting' AND wake_at < now() - $1::interval
+        LIMIT 1000
+        """,
+        grace,
+    )
+    return [row["execution_id"] for row in rows]
+
+
+async def resume_reply(conn: Conn, execution_id: str, node_id: str | None, data: Any) -> str | None:
+    """Give an answer to a run that waits for one; return the node that got it, None where none waits.
+
+    node_id unset: the one that has waited longest. conn is in a transaction, and a job is to be enqueued in it.
+    """
+    found: str | None = await conn.fetchval(
+        """
+        WITH waiting AS (
+            SELECT s.node_id, s.iteration, w.key AS place
+            FROM workflow_step s JOIN workflow_run r USING (execution_id), jsonb_each(s.waiting) AS w
+            WHERE s.execution_id = $1 AND s.status = 'waiting' AND r.state <> 'ended'
+              AND ($2::text IS NULL OR s.node_id = $2) AND w.value ->> 'for' = 'reply'
+              AND NOT COALESCE(s.resumed ? w.key, false)
+            ORDER BY s.started_at, s.node_id, s.iteration, w.key::integer
+            LIMIT 1 FOR UPDATE OF s
+        )
+        UPDATE workflow_step s
+        SET resumed = COALESCE(s.resumed, '{}') || jsonb_build_object(waiting.place, jsonb_build_object('reply', $3::jsonb))
+        FROM waiting
+        WHERE s.execution_id = $1 AND s.node_id = waiting.node_id AND s.iteration = waiting.iteration
+        RETURNING s.node_id
+        """,
+        execution_id,
+        node_id,
+        data,
+    )
+    return found
+
+
+class Child(msgspec.Struct, frozen=True, kw_only=True):
+    """How an execution stands that another waits for."""
+
+    execution_id: str
+    status: str
+    output: Any
+    error: Any
+
+
+async def find_children(conn: Conn, execution_ids: Sequence[str]) -> dict[str, Child]:
+    rows = await conn.fetch(
+        """
+        SELECT "id" AS execution_id, "status"::text AS status, "outputData" AS output, "errorData" AS error
+        FROM "WorkflowExecution" WHERE "id" = ANY($1::text[])
+        """,
+        list(execution_ids),
+    )
+    return {row["execution_id"]: Child(**row) for row in rows}
+
+
+async def write_response(
+    conn: Conn, execution_id: str, epoch: int, response: Mapping[str, Any]
+) -> bool:
+    """Write down what a webhook is to be answered with, the first time, and tell whoever waits for it."""
+    tag: str = await conn.execute(
+        """
+        UPDATE workflow_run SET response = COALESCE(response, $3::jsonb)
+        WHERE execution_id = $1 AND epoch = $2 AND state = 'active'
+        """,
+        execution_id,
+        epoch,
+        dict(response),
+    )
+    await conn.execute("SELECT pg_notify('docsearch_execution', $1)", execution_id)
+    return tag == "UPDATE 1"
+
+
+async def find_response(conn: Conn, execution_id: str) -> dict[str, Any] | None:
+    response: dict[str, Any] | None = await conn.fetchval(
+        "SELECT response FROM workflow_run WHERE execution_id = $1", execution_id
+    )
+    return response
+
+
+async def find_callable(conn: Conn, space_id: str, workflow_id: str) -> bool:
+    """Return whether a workflow is one of the space that calls it."""
+    found: bool = await conn.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM "Workflow" WHERE "id" = $1 AND COALESCE("teamId", "userId") = $2
+                       AND "status" <> 'ARCHIVED')
+        """,
+        workflow_id,
+        space_id,
+    )
+    return found

@@ -1,0 +1,122 @@
+"""The end of a run, in one transaction: its execution, whoever waits for it, and whoever should hear of it."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from db import workflow_runs
+from db.jobs import enqueue_error_workflow, enqueue_run
+from db.notifications import notify
+from db.outbox import emit
+from db.pool import Conn
+from db.tenancy import as_system
+from db.usage import UsageEntry, insert_usage
+from db.workflow_runs import ClaimedRun
+from service.engine.definition import WorkflowSettings
+from service.engine.run.ledger import RunLedger
+from service.engine.run.log import RunLog
+from service.engine.services import Services
+from service.engine.values import MAX_INPUT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    status: Literal["SUCCESS", "FAILED", "TIMEOUT"]
+    output: Any
+    error: dict[str, Any] | None
+
+
+_HAPPENED: dict[str, Literal["run.succeeded", "run.failed", "run.timed_out"]] = {
+    "SUCCESS": "run.succeeded",
+    "FAILED": "run.failed",
+    "TIMEOUT": "run.timed_out",
+}
+
+
+async def end_run(
+    services: Services,
+    claimed: ClaimedRun,
+    settings: WorkflowSettings,
+    ending: Ending,
+    ledger: RunLedger,
+    log: RunLog,
+) -> bool:
+    """Return False where the run was not ours to end. Raises RunInterrupted for the same."""
+    log.add(_HAPPENED[ending.status], error=ending.error)
+    async with as_system(services.pool) as conn:
+        await ledger.flush_in(conn)
+        ended = await workflow_runs.finish_run(
+            conn,
+            claimed.execution_id,
+            claimed.epoch,
+            status=ending.status,
+            output=_bounded(ending.output),
+            error=ending.error,
+        )
+        if ended:
+            await tell(conn, claimed, settings, ending)
+    return ended
+
+
+async def tell(conn: Conn, claimed: ClaimedRun, settings: WorkflowSettings, ending: Ending) -> None:
+    """Wake who waits for the run; count it; tell webhooks, its owner, and the workflow for errors."""
+    if claimed.parent_step is not None and claimed.parent_execution_id is not None:
+        await enqueue_run(conn, claimed.parent_execution_id)
+    await insert_usage(conn, [_usage(claimed, ending)])
+    if claimed.plan.get("mode") == "test":
+        return
+    succeeded = ending.status == "SUCCESS"
+    await emit(
+        conn,
+        claimed.space_id,
+        "workflow.completed" if succeeded else "workflow.failed",
+        {
+            "execution_id": claimed.execution_id,
+            "workflow_id": claimed.workflow_id,
+            "workflow_name": claimed.workflow_name,
+            "status": ending.status,
+            "triggered_by": claimed.triggered_by,
+            "team_id": claimed.team_id,
+            "error": _named(ending.error),
+        },
+    )
+    if settings.notify_on_success if succeeded else settings.notify_on_failure:
+        await _notify(conn, claimed, ending)
+    if not succeeded and settings.error_workflow and claimed.triggered_by not in {"manual", "error"}:
+        await enqueue_error_workflow(conn, claimed.execution_id)
+
+
+async def _notify(conn: Conn, claimed: ClaimedRun, ending: Ending) -> None:
+    data = {"workflow_id": claimed.workflow_id, "execution_id": claimed.execution_id, "team_id": claimed.team_id}
+    if ending.status == "SUCCESS":
+        title, message = "A workflow has run", f"{claimed.workflow_name} is through."
+        await notify(conn, [claimed.user_id], "WORKFLOW_SUCCESS", title, message, data)
+        return
+    error = ending.error or {}
+    where = f" at {error['name']}" if error.get("name") else ""
+    message = f"{claimed.workflow_name} failed{where}: {error.get('message', '')}"
+    await notify(conn, [claimed.user_id], "WORKFLOW_FAILED", "A workflow failed", message[:1000], data)
+
+
+def _named(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return which node failed and how it is called; what it said may hold text of documents."""
+    return None if error is None else {"node": error.get("node"), "code": error.get("code")}
+
+
+def _usage(claimed: ClaimedRun, ending: Ending) -> UsageEntry:
+    return UsageEntry(
+        user_id=claimed.user_id,
+        team_id=claimed.team_id,
+        resource="execution",
+        resource_id=claimed.execution_id,
+        action="run",
+        metadata={"workflow_id": claimed.workflow_id, "status": ending.status},
+    )
+
+
+def _bounded(output: Any) -> Any:
+    size = len(msgspec.json.encode(output))
+    if size <= MAX_INPUT_BYTES:
+        return output
+    return {"too_large": True, "size_bytes": size, "max_bytes": MAX_INPUT_BYTES}

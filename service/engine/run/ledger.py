@@ -1,0 +1,146 @@
+"""Where a run's steps are written down, each under the number of its turn."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from db import executions, workflow_runs
+from db.errors import Refused
+from db.jobs import enqueue_run
+from db.pool import Conn
+from db.tenancy import as_system
+from db.workflow_runs import ClaimedRun, StepItemRow, StepRow
+from service.engine.errors import NodeError
+from service.engine.nodes.base import CallWorkflow
+from service.engine.run.log import RunLog
+from service.engine.run.turn import Output, RunInterrupted, TurnResult
+from service.engine.services import Services
+from service.engine.starting import Parent, StartLimits, TooDeep, start_execution
+from service.engine.values import storable
+
+
+class RunLedger:
+    """Writes for one turn at one run. Raises RunInterrupted where the run is not ours any more."""
+
+    def __init__(self, services: Services, claimed: ClaimedRun, log: RunLog) -> None:
+        self._services = services
+        self._claimed = claimed
+        self._log = log
+        self._skipped: list[StepRow] = []
+        self._is_fruitful = False
+
+    def skip(self, step: StepRow) -> None:
+        """Note a step that is written down with the next."""
+        self._skipped.append(step)
+
+    async def write(self, step: StepRow, result: TurnResult) -> StepRow:
+        """Write a step down, with what is to happen in the same transaction; return it as it is written.
+
+        Raises Refused where a plan does not allow what the step would change; nothing is changed then.
+        """
+        if not result.commits and not result.waiting:
+            async with self._services.pool.acquire() as conn:
+                await self._write(conn, [step])
+            return step
+        async with as_system(self._services.pool) as conn:
+            for index, commit in result.commits:
+                item = await commit(conn)
+                if item is not None:
+                    first, *rest = result.finished[index]
+                    result.finished[index] = [(first[0], first[1], storable(item, "What a node gives")), *rest]
+            if result.commits and not result.waiting:
+                step = msgspec.structs.replace(step, outputs=result.outputs)
+            await self._write(conn, [step])
+            if result.waiting:
+                for index, outputs in result.finished.items():
+                    await self._keep(conn, step.node_id, step.iteration, index, outputs)
+        return step
+
+    async def keep_item(self, node_id: str, iteration: str, index: int, outputs: Sequence[Output]) -> None:
+        async with self._services.pool.acquire() as conn:
+            await self._keep(conn, node_id, iteration, index, outputs)
+        self._is_fruitful = True
+
+    async def _keep(self, conn: Conn, node_id: str, iteration: str, index: int, outputs: Sequence[Output]) -> None:
+        row = StepItemRow(node_id=node_id, iteration=iteration, item_index=index, outputs=list(outputs))
+        if not await workflow_runs.write_step_item(conn, self._claimed.execution_id, self._claimed.epoch, row):
+            raise RunInterrupted
+
+    async def flush(self) -> None:
+        """Write down what has gathered: entries of the log, and steps that were skipped."""
+        if self._skipped or not self._log.is_empty:
+            async with self._services.pool.acquire() as conn:
+                await self._write(conn, [])
+
+    async def flush_in(self, conn: Conn) -> None:
+        await self._write(conn, [])
+
+    async def _write(self, conn: Conn, steps: list[StepRow]) -> None:
+        skipped, self._skipped = self._skipped, []
+        entries = self._log.take()
+        try:
+            is_ours = await workflow_runs.write_steps(
+                conn,
+                self._claimed.execution_id,
+                self._claimed.epoch,
+                [*skipped, *steps],
+                entries,
+                fruitful=bool(steps) and not self._is_fruitful,
+            )
+        except BaseException:
+            self._skipped = skipped + self._skipped
+            self._log.give_back(entries)
+            raise
+        if not is_ours:
+            raise RunInterrupted
+        self._is_fruitful |= bool(steps)
+
+    async def respond(self, response: Mapping[str, Any]) -> None:
+        async with as_system(self._services.pool) as conn:
+            stored = storable(response, "The response")
+            if not await workflow_runs.write_response(
+                conn, self._claimed.execution_id, self._claimed.epoch, stored
+            ):
+                raise RunInterrupted
+
+    async def call(self, place: str, call: CallWorkflow) -> str:
+        """Start a sub-workflow of the same space, once for each place. Raises NodeError."""
+        claimed = self._claimed
+        cause = f"call:{claimed.root_id}/{place}"
+        try:
+            async with as_system(self._services.pool) as conn:
+                if not await workflow_runs.find_callable(conn, claimed.space_id, call.workflow_id):
+                    raise NodeError(f"There is no workflow {call.workflow_id!r} here.", code="not_found")
+                started = await start_execution(
+                    conn,
+                    workflow_id=call.workflow_id,
+                    user_id=claimed.user_id,
+                    triggered_by="workflow",
+                    data=call.data,
+                    cause=cause,
+                    depth=claimed.depth + 1,
+                    parent=Parent(claimed.execution_id, place if call.wait else None),
+                    limits=StartLimits.of(self._services.settings),
+                )
+                return started or await executions.find_cause(conn, cause) or ""
+        except TooDeep as exc:
+            raise NodeError(str(exc), code="too_deep") from exc
+        except Refused as exc:
+            raise NodeError(str(exc), code="plan_limit") from exc
+
+    async def suspend(self, wake_at: datetime | None, time_left_s: float) -> bool:
+        """Lay the run aside and have it woken; return False where something has come for it meanwhile."""
+        async with as_system(self._services.pool) as conn:
+            await self._write(conn, [])
+            state = await workflow_runs.suspend_run(
+                conn, self._claimed.execution_id, self._claimed.epoch, wake_at=wake_at, time_left_s=time_left_s
+            )
+            if state == "waiting" and wake_at is not None:
+                after = max(wake_at - datetime.now(UTC), timedelta(0))
+                await enqueue_run(conn, self._claimed.execution_id, after=after)
+        if state == "lost":
+            raise RunInterrupted
+        return state == "waiting"
+

@@ -1,0 +1,117 @@
+"""The log of a run: an entry for each thing that happens to a node, with bounded data and no secrets."""
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from db.workflow_runs import LogEntry
+
+MAX_ENTRIES = 1_000
+MAX_DATA_BYTES = 2_000
+_MAX_DETAIL_CHARS = 1_000
+
+Happening = Literal[
+    "run.started", "run.resumed", "run.succeeded", "run.failed", "run.timed_out", "run.canceled",
+    "node.started", "node.finished", "node.failed", "node.retried", "node.waiting", "node.skipped", "log.truncated",
+]  # fmt: skip
+
+HIDDEN = "[hidden]"
+_SECRET_NAMES = (
+    "authorization", "password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "cookie", "credential",
+    "private_key", "signature",
+)  # fmt: skip
+
+_SECRETS: ContextVar[set[str] | None] = ContextVar("workflow_secrets", default=None)
+
+
+def begin_hiding() -> None:
+    """Hide what note_secret is told of from now on, in this task and those that it starts."""
+    _SECRETS.set(set())
+
+
+def note_secret(value: str) -> None:
+    """Keep a secret that a node uses out of the log, should it come back in what it gets."""
+    secrets = _SECRETS.get()
+    if secrets is not None and len(value) >= 4:
+        secrets.add(value)
+
+
+class RunLog:
+    """Collects entries until they are taken to be written down; places are counted on from where the log stands."""
+
+    def __init__(self, place: int = 0) -> None:
+        self._place = place
+        self._waiting: list[LogEntry] = []
+
+    def add(self, event: Happening, **fields: Any) -> None:
+        """Note what happened now. Data goes through preview(); None is left out."""
+        if self._place > MAX_ENTRIES and not event.startswith("run."):
+            return
+        if self._place == MAX_ENTRIES and not event.startswith("run."):
+            event, fields = "log.truncated", {"detail": f"{MAX_ENTRIES} entries are kept; what follows is not."}
+        entry = {"at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "event": event}
+        entry |= {name: value for name, value in fields.items() if value is not None}
+        self._waiting.append(LogEntry(self._place, entry))
+        self._place += 1
+
+    def take(self) -> list[LogEntry]:
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def give_back(self, entries: list[LogEntry]) -> None:
+        """Take entries again that could not be written down."""
+        self._waiting = entries + self._waiting
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting
+
+
+def preview(value: Any) -> Any:
+    """Return a value as the log shows it: without what looks like a secret, and cut where it is long."""
+    shown = _hide(value, 0)
+    encoded = msgspec.json.encode(shown)
+    if len(encoded) <= MAX_DATA_BYTES:
+        return shown
+    return {"cut": encoded[:MAX_DATA_BYTES].decode(errors="ignore"), "size_bytes": len(encoded)}
+
+
+def preview_items(items: Sequence[Any]) -> Any:
+    """Return the first item, which stands for all of them."""
+    return preview(items[0]) if items else None
+
+
+def shown_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _hide(value, 0, name) for name, value in error.items()}
+
+
+def shorten(detail: str) -> str:
+    """Return what went wrong as one bounded text without secrets."""
+    text = _without_secrets(detail)
+    return text if len(text) <= _MAX_DETAIL_CHARS else text[:_MAX_DETAIL_CHARS] + "…"
+
+
+def _hide(value: Any, depth: int, name: str = "") -> Any:
+    if depth > 20:
+        return "…"
+    if name and any(part in name.lower() for part in _SECRET_NAMES) and not isinstance(value, bool | int | float):
+        # Counts of tokens are no secrets.
+        return HIDDEN if value else value
+    match value:
+        case dict():
+            return {key: _hide(inner, depth + 1, str(key)) for key, inner in list(value.items())[:100]}
+        case list() | tuple():
+            return [_hide(inner, depth + 1) for inner in value[:20]]
+        case str():
+            return _without_secrets(value[: 4 * MAX_DATA_BYTES])
+        case _:
+            return value
+
+
+def _without_secrets(text: str) -> str:
+    for secret in _SECRETS.get() or ():
+        text = text.replace(secret, HIDDEN)
+    return text
