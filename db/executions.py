@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from db.pool import Conn
 
 ExecutionStatus = Literal["RUNNING", "SUCCESS", "FAILED", "CANCELED", "TIMEOUT"]
@@ -124,3 +126,47 @@ async def count_load(conn: Conn, space_id: str) -> Load:
         space_id,
     )
     return Load(*row) if row else Load(0, 0, 0.0, None, None)
+
+
+class FailedExecution(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workflow for errors is told, and what says which one that is."""
+
+    execution_id: str
+    workflow_id: str
+    workflow_name: str
+    user_id: str
+    status: str
+    triggered_by: str | None
+    retry_of: str | None
+    error: dict[str, Any] | None
+    settings: Any
+    depth: int
+
+
+async def find_failed(conn: Conn, execution_id: str) -> FailedExecution | None:
+    row = await conn.fetchrow(
+        """
+        SELECT e."id" AS execution_id, e."workflowId" AS workflow_id, w."name" AS workflow_name, e."userId" AS user_id,
+               e."status"::text AS status, e."triggeredBy" AS triggered_by, e."retryOf" AS retry_of,
+               e."errorData" AS error, w."settings" AS settings, r.depth
+        FROM "WorkflowExecution" e JOIN "Workflow" w ON w."id" = e."workflowId"
+        JOIN workflow_run r ON r.execution_id = e."id"
+        WHERE e."id" = $1 AND e."status" IN ('FAILED', 'TIMEOUT')
+        """,
+        execution_id,
+    )
+    return FailedExecution(**row) if row else None
+
+
+async def share_space(conn: Conn, workflow_id: str, other_id: str) -> bool:
+    """Return whether two workflows are of the same team, or else of the same person."""
+    shared: bool = await conn.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM "Workflow" a JOIN "Workflow" b
+                       ON COALESCE(a."teamId", a."userId") = COALESCE(b."teamId", b."userId")
+                       WHERE a."id" = $1 AND b."id" = $2)
+        """,
+        workflow_id,
+        other_id,
+    )
+    return shared

@@ -1,7 +1,8 @@
 """How executions stand while they run: who drives each, which of its steps are done, what it waits for.
 
-A worker claims a run for a while and renews that. Its turns are numbered, and everything it writes is written only where
-the turn is still its own and the run has not ended: one that was cut off, or took too long, changes nothing any more.
+A worker claims a run for a while and renews that. Its turns are numbered, and everything it writes is written only
+where the turn is still its own and the run has not ended: one that was cut off, or took too long, changes nothing any
+more.
 conn is the service's in all of these.
 """
 
@@ -301,7 +302,8 @@ async def finish_run(
 ) -> bool:
     """End a run in conn's transaction, after its last steps; return False where it is not ours to end.
 
-    Its log becomes the execution's, and what only a run that goes on needs is deleted. A trigger ends the run's own row.
+    Its log becomes the execution's, and what only a run that goes on needs is deleted. A trigger ends the run's own
+    row.
     """
     ended: bool | None = await conn.fetchval(
         """
@@ -310,7 +312,8 @@ async def finish_run(
         )
         UPDATE "WorkflowExecution" e
         SET "status" = $3::"ExecutionStatus", "finishedAt" = now() AT TIME ZONE 'UTC',
-            "duration" = LEAST(EXTRACT(epoch FROM now() AT TIME ZONE 'UTC' - e."startedAt") * 1000, 2147483647)::integer,
+            "duration" = LEAST(EXTRACT(epoch FROM now() AT TIME ZONE 'UTC' - e."startedAt") * 1000,
+                               2147483647)::integer,
             "outputData" = $4, "errorData" = $5,
             "logs" = COALESCE((SELECT array_agg(l.entry ORDER BY l.place) FROM workflow_log l
                                WHERE l.execution_id = $1), '{}')
@@ -338,14 +341,22 @@ async def drop_progress(conn: Conn, execution_id: str, *, keep_steps: bool) -> N
 
 
 async def list_abandoned(conn: Conn, grace: timedelta) -> list[str]:
-    """Return runs that nobody drives, though somebody should: their worker died, or their job was lost."""
+    """Return runs that nobody drives, though somebody should: their worker died, or their job was lost.
+
+    Each is returned to one worker, and not again soon.
+    """
     rows = await conn.fetch(
         """
-        SELECT execution_id FROM workflow_run
-        WHERE state = 'active' AND leased_until < now()
-           OR state = 'active' AND leased_until IS NULL AND created_at < now() - $1::interval
-           OR state = 'waiting' AND wake_at < now() - $1::interval
-        LIMIT 1000
+        WITH abandoned AS (
+            SELECT execution_id FROM workflow_run
+            WHERE (state = 'active' AND leased_until < now()
+                   OR state = 'active' AND leased_until IS NULL AND created_at < now() - $1::interval
+                   OR state = 'waiting' AND wake_at < now() - $1::interval)
+              AND (sought_at IS NULL OR sought_at < now() - interval '5 seconds')
+            LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
+        )
+        UPDATE workflow_run r SET sought_at = now() FROM abandoned a WHERE r.execution_id = a.execution_id
+        RETURNING r.execution_id
         """,
         grace,
     )
@@ -369,7 +380,8 @@ async def resume_reply(conn: Conn, execution_id: str, node_id: str | None, data:
             LIMIT 1 FOR UPDATE OF s
         )
         UPDATE workflow_step s
-        SET resumed = COALESCE(s.resumed, '{}') || jsonb_build_object(waiting.place, jsonb_build_object('reply', $3::jsonb))
+        SET resumed = COALESCE(s.resumed, '{}')
+                      || jsonb_build_object(waiting.place, jsonb_build_object('reply', $3::jsonb))
         FROM waiting
         WHERE s.execution_id = $1 AND s.node_id = waiting.node_id AND s.iteration = waiting.iteration
         RETURNING s.node_id
@@ -401,9 +413,7 @@ async def find_children(conn: Conn, execution_ids: Sequence[str]) -> dict[str, C
     return {row["execution_id"]: Child(**row) for row in rows}
 
 
-async def write_response(
-    conn: Conn, execution_id: str, epoch: int, response: Mapping[str, Any]
-) -> bool:
+async def write_response(conn: Conn, execution_id: str, epoch: int, response: Mapping[str, Any]) -> bool:
     """Write down what a webhook is to be answered with, the first time, and tell whoever waits for it."""
     tag: str = await conn.execute(
         """

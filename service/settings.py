@@ -282,6 +282,13 @@ class Settings(BaseSettings):
         return read_prices(self.stripe_prices)
 
     @property
+    def outside_url(self) -> str:
+        """Where others reach the service, without a slash at the end."""
+        if self.public_url is not None:
+            return str(self.public_url).rstrip("/")
+        return f"http://{self.host}:{self.port}"
+
+    @property
     def embedded(self) -> bool:
         return self.database_url is None
 

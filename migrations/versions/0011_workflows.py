@@ -68,6 +68,7 @@ CREATE TABLE workflow_run (
     -- The worker that drives it holds it until then, and numbers its turns: one that has lost it writes nothing more.
     epoch          integer NOT NULL DEFAULT 0,
     leased_until   timestamptz,
+    sought_at      timestamptz,                     -- when it was last found without a worker, and given a job
     poked          boolean NOT NULL DEFAULT false,  -- something it waits for has come while it was driven
     fruitless      integer NOT NULL DEFAULT 0,      -- turns in a row that wrote nothing down
     time_left_s    double precision NOT NULL,       -- of its time limit; waiting does not count

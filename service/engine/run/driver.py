@@ -42,13 +42,21 @@ MAX_PASSES = 1_000
 class Driver:
     """One turn of one worker at one run."""
 
-    def __init__(self, services: Services, claimed: ClaimedRun, graph: Graph, run: RunContext, time_left_s: float) -> None:
+    def __init__(
+        self,
+        services: Services,
+        claimed: ClaimedRun,
+        graph: Graph,
+        run: RunContext,
+        time_left_s: float,
+        log: RunLog,
+    ) -> None:
         self._services = services
         self._claimed = claimed
         self._graph = graph
         self._run = run
         self._progress = Progress(graph)
-        self._log = RunLog(claimed.log_place)
+        self._log = log
         self.ledger = RunLedger(services, claimed, self._log)
         self._waiting: dict[Place, StepRow] = {}
         self._items: dict[Place, dict[int, list[Any]]] = {}
@@ -69,7 +77,9 @@ class Driver:
         except TimeoutError:
             if not limit.expired():
                 raise
-            return Ending("TIMEOUT", None, {"code": "timeout", "message": "The run took longer than it may work."})
+            return Ending(
+                "TIMEOUT", None, {"code": "timeout", "message": "The run took longer than it may work."}
+            )
         except EngineError as exc:
             return Ending("FAILED", None, {"code": "definition", "message": str(exc)})
         return Ending("SUCCESS", output_of(self._progress, self._claimed.plan.get("only")), None)
@@ -107,7 +117,11 @@ class Driver:
         for node_id, items in pinned.items():
             if node_id in self._graph.nodes and not self._progress.is_resolved(node_id, ""):
                 handle = next(iter(_outputs(self._graph.nodes[node_id])), OUTPUT)
-                self._resolve(_step(node_id, "", "done", self._claimed.started_at, [(handle, 0, item) for item in items]))
+                self._resolve(
+                    _step(
+                        node_id, "", "done", self._claimed.started_at, [(handle, 0, item) for item in items]
+                    )
+                )
         only = plan.get("only")
         if only:
             for node_id in self._graph.nodes:
@@ -157,7 +171,9 @@ class Driver:
 
     def _skip(self, node_id: str, iteration: str) -> None:
         step = _step(node_id, iteration, "skipped", self._ready_at(node_id, iteration), [])
-        self._log.add("node.skipped", node=node_id, type=self._graph.nodes[node_id].type, iteration=iteration or None)
+        self._log.add(
+            "node.skipped", node=node_id, type=self._graph.nodes[node_id].type, iteration=iteration or None
+        )
         self.ledger.skip(step)
         self._resolve(step)
 
@@ -178,7 +194,12 @@ class Driver:
         node_type = NODE_TYPES.get(node.type)
         if node_type is None:
             raise NodeFailed(
-                {"node": node.id, "name": node.label, "code": "unknown_type", "message": f"There is no node type {node.type!r}."}
+                {
+                    "node": node.id,
+                    "name": node.label,
+                    "code": "unknown_type",
+                    "message": f"There is no node type {node.type!r}.",
+                }
             )
         self._count_step()
         turn = Turn(
@@ -219,7 +240,13 @@ class Driver:
             step = await self.ledger.write(step, result)
         except Refused as exc:
             raise NodeFailed(
-                {"node": node.id, "name": node.label, "type": node.type, "code": "plan_limit", "message": str(exc)}
+                {
+                    "node": node.id,
+                    "name": node.label,
+                    "type": node.type,
+                    "code": "plan_limit",
+                    "message": str(exc),
+                }
             ) from exc
         if result.waiting:
             self._waiting[place] = step
@@ -233,20 +260,20 @@ class Driver:
         """Run a loop's body once for each batch; its results go on by "done"."""
         config = self._loop_config(node, iteration, inputs, ready_at)
         batches = _batches(config, inputs)
-        if len(batches) > min(config.max_iterations, MAX_PASSES):
-            raise NodeFailed(
-                {
-                    "node": node.id, "name": node.label, "type": node.type, "code": "too_many_passes",
-                    "message": f"{len(batches)} passes would be needed; {min(config.max_iterations, MAX_PASSES)} are the most.",
-                }
-            )  # fmt: skip
+        most = min(config.max_iterations, MAX_PASSES)
+        if len(batches) > most:
+            raise _failed(
+                node, "too_many_passes", f"{len(batches)} passes would be needed; {most} are the most."
+            )
         places = asyncio.Semaphore(config.concurrency)
 
         async def run_pass(index: int) -> bool:
             async with places:
                 inside = enter_loop(node.id, iteration, index)
                 items, origins = batches[index]
-                self._progress.passes[node.id, inside] = Pass(index, len(batches), tuple(items), tuple(origins))
+                self._progress.passes[node.id, inside] = Pass(
+                    index, len(batches), tuple(items), tuple(origins)
+                )
                 return await self._run_scope(node.id, inside)
 
         if config.concurrency == 1:
@@ -258,11 +285,17 @@ class Driver:
         self._count_step()
         return await self._write(node, iteration, ready_at, self._looped(node, iteration, batches))
 
-    def _looped(self, node: NodeDef, iteration: str, batches: Sequence[tuple[list[Any], list[int]]]) -> TurnResult:
+    def _looped(
+        self, node: NodeDef, iteration: str, batches: Sequence[tuple[list[Any], list[int]]]
+    ) -> TurnResult:
         comes_back = bool(self._graph.returning.get(node.id))
         results: list[tuple[str, int, Any]] = []
         for index, (items, origins) in enumerate(batches):
-            given = self._progress.results(node.id, enter_loop(node.id, iteration, index)) if comes_back else items
+            given = (
+                self._progress.results(node.id, enter_loop(node.id, iteration, index))
+                if comes_back
+                else items
+            )
             results += [(LOOP_DONE, origins[0] if origins else 0, item) for item in given]
         self._log.add(
             "node.finished", node=node.id, name=node.name or None, type=node.type, iteration=iteration or None,
@@ -278,7 +311,13 @@ class Driver:
             return msgspec.convert(rendered, NODE_TYPES[LOOP].config)
         except (ExpressionError, msgspec.ValidationError) as exc:
             raise NodeFailed(
-                {"node": node.id, "name": node.label, "type": node.type, "code": "bad_config", "message": str(exc)}
+                {
+                    "node": node.id,
+                    "name": node.label,
+                    "type": node.type,
+                    "code": "bad_config",
+                    "message": str(exc),
+                }
             ) from exc
 
     def _resolve(self, step: StepRow) -> None:
@@ -358,7 +397,12 @@ class Driver:
             if child is not None and child.status == "RUNNING":
                 continue
             came = (
-                {"status": "CANCELED", "output": None, "error": {"message": "It was deleted."}, "execution_id": execution_id}
+                {
+                    "status": "CANCELED",
+                    "output": None,
+                    "error": {"message": "It was deleted."},
+                    "execution_id": execution_id,
+                }
                 if child is None
                 else msgspec.to_builtins(child)
             )
@@ -375,12 +419,27 @@ class Driver:
 
 
 def _step(
-    node_id: str, iteration: str, status: workflow_runs.StepStatus, at: datetime, outputs: list[tuple[str, int, Any]]
+    node_id: str,
+    iteration: str,
+    status: workflow_runs.StepStatus,
+    at: datetime,
+    outputs: list[tuple[str, int, Any]],
 ) -> StepRow:
     return StepRow(
         node_id=node_id, iteration=iteration, status=status, outputs=outputs, error=None, attempts=1, started_at=at,
         finished_at=at,
     )  # fmt: skip
+
+
+def _failed(node: NodeDef, code: str, message: str) -> NodeFailed:
+    return NodeFailed(
+        {"node": node.id, "name": node.label, "type": node.type, "code": code, "message": message}
+    )
+
+
+def _deleted(execution_id: str) -> dict[str, Any]:
+    error = {"code": "deleted", "message": "The execution was deleted."}
+    return {"execution_id": execution_id, "status": "CANCELED", "output": None, "error": error}
 
 
 def _outputs(node: NodeDef) -> tuple[str, ...]:
@@ -416,5 +475,3 @@ async def _all(passes: Any) -> list[bool]:
         with contextlib.suppress(BaseException):
             await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-

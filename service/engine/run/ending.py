@@ -88,7 +88,11 @@ async def tell(conn: Conn, claimed: ClaimedRun, settings: WorkflowSettings, endi
 
 
 async def _notify(conn: Conn, claimed: ClaimedRun, ending: Ending) -> None:
-    data = {"workflow_id": claimed.workflow_id, "execution_id": claimed.execution_id, "team_id": claimed.team_id}
+    data = {
+        "workflow_id": claimed.workflow_id,
+        "execution_id": claimed.execution_id,
+        "team_id": claimed.team_id,
+    }
     if ending.status == "SUCCESS":
         title, message = "A workflow has run", f"{claimed.workflow_name} is through."
         await notify(conn, [claimed.user_id], "WORKFLOW_SUCCESS", title, message, data)

@@ -49,7 +49,10 @@ class RunLedger:
                 item = await commit(conn)
                 if item is not None:
                     first, *rest = result.finished[index]
-                    result.finished[index] = [(first[0], first[1], storable(item, "What a node gives")), *rest]
+                    result.finished[index] = [
+                        (first[0], first[1], storable(item, "What a node gives")),
+                        *rest,
+                    ]
             if result.commits and not result.waiting:
                 step = msgspec.structs.replace(step, outputs=result.outputs)
             await self._write(conn, [step])
@@ -63,9 +66,13 @@ class RunLedger:
             await self._keep(conn, node_id, iteration, index, outputs)
         self._is_fruitful = True
 
-    async def _keep(self, conn: Conn, node_id: str, iteration: str, index: int, outputs: Sequence[Output]) -> None:
+    async def _keep(
+        self, conn: Conn, node_id: str, iteration: str, index: int, outputs: Sequence[Output]
+    ) -> None:
         row = StepItemRow(node_id=node_id, iteration=iteration, item_index=index, outputs=list(outputs))
-        if not await workflow_runs.write_step_item(conn, self._claimed.execution_id, self._claimed.epoch, row):
+        if not await workflow_runs.write_step_item(
+            conn, self._claimed.execution_id, self._claimed.epoch, row
+        ):
             raise RunInterrupted
 
     async def flush(self) -> None:
@@ -135,7 +142,11 @@ class RunLedger:
         async with as_system(self._services.pool) as conn:
             await self._write(conn, [])
             state = await workflow_runs.suspend_run(
-                conn, self._claimed.execution_id, self._claimed.epoch, wake_at=wake_at, time_left_s=time_left_s
+                conn,
+                self._claimed.execution_id,
+                self._claimed.epoch,
+                wake_at=wake_at,
+                time_left_s=time_left_s,
             )
             if state == "waiting" and wake_at is not None:
                 after = max(wake_at - datetime.now(UTC), timedelta(0))
@@ -143,4 +154,3 @@ class RunLedger:
         if state == "lost":
             raise RunInterrupted
         return state == "waiting"
-

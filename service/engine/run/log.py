@@ -51,8 +51,14 @@ class RunLog:
         if self._place > MAX_ENTRIES and not event.startswith("run."):
             return
         if self._place == MAX_ENTRIES and not event.startswith("run."):
-            event, fields = "log.truncated", {"detail": f"{MAX_ENTRIES} entries are kept; what follows is not."}
-        entry = {"at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "event": event}
+            event, fields = (
+                "log.truncated",
+                {"detail": f"{MAX_ENTRIES} entries are kept; what follows is not."},
+            )
+        entry = {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "event": event,
+        }
         entry |= {name: value for name, value in fields.items() if value is not None}
         self._waiting.append(LogEntry(self._place, entry))
         self._place += 1
@@ -97,7 +103,11 @@ def shorten(detail: str) -> str:
 def _hide(value: Any, depth: int, name: str = "") -> Any:
     if depth > 20:
         return "…"
-    if name and any(part in name.lower() for part in _SECRET_NAMES) and not isinstance(value, bool | int | float):
+    if (
+        name
+        and any(part in name.lower() for part in _SECRET_NAMES)
+        and not isinstance(value, bool | int | float)
+    ):
         # Counts of tokens are no secrets.
         return HIDDEN if value else value
     match value:

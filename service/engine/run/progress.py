@@ -1,7 +1,7 @@
 """How far a run has come: its finished steps, and what follows from them. Plain values, no effects.
 
-An item knows which input item it stems from, an input item which output item it was, and so on back to the trigger: that
-is how nodes['a'] finds the one that belongs to the item at hand.
+An item knows which input item it stems from, an input item which output item it was, and so on back to the trigger:
+that is how nodes['a'] finds the one that belongs to the item at hand.
 """
 
 from collections import deque
@@ -161,7 +161,9 @@ def output_of(progress: Progress, only: str | None = None) -> Any:
     One item is given as itself, several as a list.
     """
     ends = [only] if only else progress.graph.sinks()
-    steps = [step for end in ends if (step := progress.steps.get((end, ""))) is not None and step.status == "done"]
+    steps = [
+        step for end in ends if (step := progress.steps.get((end, ""))) is not None and step.status == "done"
+    ]
     given = {step.node_id: _unwrapped([item for _, _, item in step.outputs]) for step in steps}
     if len(given) == 1:
         return next(iter(given.values()))
@@ -177,5 +179,3 @@ def failed_item(error: Mapping[str, Any], item: Any, handle: str) -> tuple[str, 
     if handle == ERROR:
         return ERROR, {"error": dict(error), "input": item}
     return handle, {**(item if isinstance(item, dict) else {"input": item}), "error": dict(error)}
-
-

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.engine.expressions import ExpressionError
 from service.engine.nodes.base import RunContext
-from service.engine.run.progress import Input, Progress
+from service.engine.run.progress import Input, Pass, Progress
 
 
 class NodeItems(Mapping[str, Any]):
@@ -56,7 +56,9 @@ def scope_for(
 
     return {
         "input": item,
-        "item": item if loop_pass is None else (loop_pass.items[0] if len(loop_pass.items) == 1 else list(loop_pass.items)),
+        "item": item
+        if loop_pass is None
+        else (loop_pass.items[0] if len(loop_pass.items) == 1 else list(loop_pass.items)),
         "items": [one.item for one in inputs],
         "nodes": NodeItems(progress, node_id, iteration, given),
         "trigger": dict(run.trigger),
@@ -73,3 +75,8 @@ def scope_for(
         "now": now,
         "functions": {"items_of": items_of},
     }
+
+
+def _element(loop_pass: Pass) -> Any:
+    """Return what a loop is at: one item, or a batch of them."""
+    return loop_pass.items[0] if len(loop_pass.items) == 1 else list(loop_pass.items)

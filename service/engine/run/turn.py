@@ -1,7 +1,7 @@
 """One node's turn: its items one after another, each with its expressions evaluated, tried, and written down.
 
-    inputs ─► for each item: data ─► expressions ─► Config ─► run, within its time ─► Outcome ─► outputs
-                                         └── fails ──► again, later ──► onError: stop, go on, or the error branch
+inputs ─► for each item: data ─► expressions ─► Config ─► run, within its time ─► Outcome ─► outputs
+                                     └── fails ──► again, later ──► onError: stop, go on, or the error branch
 """
 
 import asyncio
@@ -20,7 +20,17 @@ from db.outage import is_outage
 from service.engine.definition import ERROR, OUTPUT, NodeDef
 from service.engine.errors import EngineError, NodeError
 from service.engine.expressions import ExpressionError, render
-from service.engine.nodes.base import Call, CallWorkflow, Emit, InTransaction, NodeType, Outcome, Respond, RunContext, Wait
+from service.engine.nodes.base import (
+    Call,
+    CallWorkflow,
+    Emit,
+    InTransaction,
+    NodeType,
+    Outcome,
+    Respond,
+    RunContext,
+    Wait,
+)
 from service.engine.run.log import RunLog, preview, shorten, shown_error
 from service.engine.run.progress import Input, Progress, failed_item
 from service.engine.run.scope import scope_for
@@ -56,13 +66,22 @@ class NodeFailed(EngineError):
 class Ledger(Protocol):
     """Where a turn writes down what is done; raises RunInterrupted where the run is not ours any more."""
 
-    async def keep_item(self, node_id: str, iteration: str, index: int, outputs: Sequence[Output]) -> None: ...
+    async def keep_item(
+        self, node_id: str, iteration: str, index: int, outputs: Sequence[Output]
+    ) -> None: ...
 
     async def respond(self, response: Mapping[str, Any]) -> None: ...
 
     async def call(self, place: str, call: CallWorkflow) -> str:
         """Start a sub-workflow, once for each place in the run; return its execution's id. Raises NodeError."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What an item waits for: {"for": "time" | "reply" | "execution", "until", "execution_id"}."""
+
+    what: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -112,7 +131,13 @@ class Turn:
         result = TurnResult()
         indexes = range(1 if self.type.whole or self.node.execute_once else len(self.inputs))
         if len(self.inputs) > MAX_ITEMS:
-            raise self._failed(NodeError(f"{len(self.inputs)} items came in; {MAX_ITEMS} are the most.", code="too_many_items"), 0, 1)
+            raise self._failed(
+                NodeError(
+                    f"{len(self.inputs)} items came in; {MAX_ITEMS} are the most.", code="too_many_items"
+                ),
+                0,
+                1,
+            )
         for index in indexes:
             if index in self.kept:
                 result.finished[index] = list(self.kept[index])
@@ -122,7 +147,13 @@ class Turn:
                 break
             await self._take_item(index, result, many=len(indexes) > 1)
         if len(result.outputs) > MAX_ITEMS:
-            raise self._failed(NodeError(f"It gave {len(result.outputs)} items; {MAX_ITEMS} are the most.", code="too_many_items"), 0, 1)
+            raise self._failed(
+                NodeError(
+                    f"It gave {len(result.outputs)} items; {MAX_ITEMS} are the most.", code="too_many_items"
+                ),
+                0,
+                1,
+            )
         return result
 
     async def _take_item(self, index: int, result: TurnResult, *, many: bool) -> None:
@@ -136,12 +167,10 @@ class Turn:
         outputs, outcome, error, attempts = await self._try(index, resumed)
         result.attempts = max(result.attempts, attempts)
         result.error = error or result.error
-        if isinstance(outcome, Wait | CallWorkflow):
-            waiting = await self._wait_for(index, outcome)
-            if waiting is not None:
-                result.waiting[str(index)] = waiting
-                self.log.add("node.waiting", **self._about(index, many), until=waiting.get("until"))
-                return
+        if isinstance(outcome, Waiting):
+            result.waiting[str(index)] = outcome.what
+            self.log.add("node.waiting", **self._about(index, many), until=outcome.what.get("until"))
+            return
         if isinstance(outcome, Respond):
             await self.ledger.respond(
                 {"status": outcome.status, "headers": dict(outcome.headers), "body": outcome.body}
@@ -162,7 +191,7 @@ class Turn:
 
     async def _try(
         self, index: int, resumed: Any
-    ) -> tuple[list[Output], Outcome | None, dict[str, Any] | None, int]:
+    ) -> tuple[list[Output], "Emit | Respond | Waiting | None", dict[str, Any] | None, int]:
         """Return outputs, outcome, the error that was passed over, and how many tries it took."""
         attempt = 0
         while True:
@@ -183,19 +212,21 @@ class Turn:
                     await asyncio.sleep(delay_s)
                     continue
                 failure = self._failed(exc, index, attempt)
-                self.log.add("node.failed", **self._about(index, many=False), error=shown_error(failure.error))
+                self.log.add(
+                    "node.failed", **self._about(index, many=False), error=shown_error(failure.error)
+                )
                 if self.node.on_error == "stopWorkflow":
                     raise failure from exc
                 handle = ERROR if self.node.on_error == "continueErrorOutput" else self._first_handle()
                 goes, item = failed_item(failure.error, self._item(index), handle)
                 return [(goes, index, item)], None, failure.error, attempt
 
-    async def _attempt(self, index: int, attempt: int, resumed: Any) -> Outcome:
+    async def _attempt(self, index: int, attempt: int, resumed: Any) -> "Emit | Respond | Waiting":
         timeout_s = self.node.timeout or DEFAULT_TIMEOUT_S
         try:
             async with asyncio.timeout(timeout_s):
-                outcome: Outcome = await self.type.run(self._call(index, attempt, resumed, timeout_s))
-                return outcome
+                outcome = await self.type.run(self._call(index, attempt, resumed, timeout_s))
+                return await self._settle(index, outcome)
         except TimeoutError as exc:
             raise NodeError(f"It took longer than {timeout_s:g} s.", code="timeout", retryable=True) from exc
         except (NodeError, RunInterrupted):
@@ -221,7 +252,9 @@ class Turn:
 
     def _config(self, index: int) -> Any:
         """Return the node's data with its expressions evaluated, as its type wants it. Raises NodeError."""
-        scope = scope_for(self.progress, self.run, self.node.id, self.iteration, self.inputs, index, self.ready_at)
+        scope = scope_for(
+            self.progress, self.run, self.node.id, self.iteration, self.inputs, index, self.ready_at
+        )
         rendered: dict[str, Any] = {}
         for known in msgspec.structs.fields(self.type.config):
             if known.encode_name not in self.node.data:
@@ -230,9 +263,7 @@ class Turn:
             try:
                 rendered[known.encode_name] = render(self.node.data[known.encode_name], scope)
             except ExpressionError as exc:
-                raise NodeError(
-                    exc.detail, code="expression", field=path, expression=exc.expression
-                ) from exc
+                raise NodeError(exc.detail, code="expression", field=path, expression=exc.expression) from exc
         try:
             return msgspec.convert(rendered, self.type.config)
         except msgspec.ValidationError as exc:
@@ -242,8 +273,8 @@ class Turn:
     def _item(self, index: int) -> Any:
         return self.inputs[index].item if index < len(self.inputs) else {}
 
-    def _outputs(self, index: int, outcome: Outcome) -> list[Output]:
-        if isinstance(outcome, Wait | CallWorkflow):
+    def _outputs(self, index: int, outcome: "Emit | Respond | Waiting") -> list[Output]:
+        if isinstance(outcome, Waiting):
             return []
         given = list(outcome.outputs)
         # Of all items at once, as many as came in: each stems from the one in its place.
@@ -254,24 +285,34 @@ class Turn:
             for place, (handle, item) in enumerate(given)
         ]
 
-    async def _wait_for(self, index: int, outcome: Wait | CallWorkflow) -> dict[str, Any] | None:
-        if isinstance(outcome, CallWorkflow):
-            place = f"{self.node.id}/{self.iteration}/{index}"
-            return {"for": "execution", "execution_id": await self.ledger.call(place, outcome)}
-        until = None if outcome.until is None else outcome.until.isoformat()
-        return {"for": "reply" if outcome.for_reply else "time", "until": until}
+    async def _settle(self, index: int, outcome: Outcome) -> "Emit | Respond | Waiting":
+        """Return what is waited for, where an outcome is no end yet; a sub-workflow is started. Raises NodeError."""
+        match outcome:
+            case Wait():
+                until = None if outcome.until is None else outcome.until.isoformat()
+                return Waiting({"for": "reply" if outcome.for_reply else "time", "until": until})
+            case CallWorkflow():
+                place = f"{self.node.id}/{self.iteration}/{index}"
+                execution_id = await self.ledger.call(place, outcome)
+                if outcome.wait:
+                    return Waiting({"for": "execution", "execution_id": execution_id})
+                return Emit([(self._first_handle(), {"execution_id": execution_id})])
+            case _:
+                return outcome
 
     def _tries(self, exc: NodeError) -> int:
         if self.node.retry_on_fail is False:
             return 1
-        if exc.code in {"expression", "bad_config", "stopped"} or not (exc.retryable or self.node.retry_on_fail):
+        if exc.code in {"expression", "bad_config", "stopped"} or not (
+            exc.retryable or self.node.retry_on_fail
+        ):
             return 1
         return self.node.max_tries or self.services.settings.workflow_retry_attempts
 
     def _delay_s(self, exc: NodeError, attempt: int) -> float:
         """Twice as long with each try, spread a little; no sooner than the other side has asked for."""
         backoff_s = self.node.wait_between_tries / 1000 * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311
-        return min(max(backoff_s, exc.retry_after_s or 0.0), MAX_DELAY_S)
+        return float(min(max(backoff_s, exc.retry_after_s or 0.0), MAX_DELAY_S))
 
     def _first_handle(self) -> str:
         return next(iter(self.type.outputs(self.node.data)), OUTPUT)
@@ -300,6 +341,9 @@ class Turn:
         }
         return {name: value for name, value in error.items() if value is not None}
 
+    def _too_many(self, what: str) -> NodeFailed:
+        return self._failed(NodeError(f"{what}; {MAX_ITEMS} are the most.", code="too_many_items"), 0, 1)
+
     def _failed(self, exc: NodeError, index: int, attempt: int) -> NodeFailed:
         return NodeFailed(self._error(exc, index, attempt))
 
@@ -316,7 +360,9 @@ def _as_node_error(exc: Exception, turn: Turn) -> NodeError:
         case EngineError():
             return NodeError(str(exc), code="bad_value")
         case _:
-            log.exception("node_crashed", node_type=turn.node.type, execution_id=turn.run.execution_id)
+            log.error(
+                "node_crashed", node_type=turn.node.type, execution_id=turn.run.execution_id, exc_info=exc
+            )
             return NodeError(f"An unexpected error occurred ({type(exc).__name__}).", code="internal")
 
 
