@@ -1,0 +1,36 @@
+"""Expressions: {{ … }} in the configuration of nodes.
+
+    text ─► parse ─► nothing that is not in the tables ─► compile, in jinja2's sandbox ─► evaluate, within limits ─► JSON
+
+Two walls: what could reach Python is no part of the language (syntax.py), and the sandbox it is compiled in knows no
+attributes but the keys of JSON objects (sandbox.py).
+"""
+
+from service.engine.expressions.evaluation import (
+    ROOTS,
+    Limits,
+    check,
+    evaluate,
+    holds_expression,
+    is_one_expression,
+    node_references,
+    render,
+)
+from service.engine.expressions.language import ExpressionError
+from service.engine.expressions.table import FILTERS, FUNCTIONS, TESTS, Entry
+
+__all__ = [
+    "FILTERS",
+    "FUNCTIONS",
+    "ROOTS",
+    "TESTS",
+    "Entry",
+    "ExpressionError",
+    "Limits",
+    "check",
+    "evaluate",
+    "holds_expression",
+    "is_one_expression",
+    "node_references",
+    "render",
+]

@@ -1,0 +1,220 @@
+"""Texts with expressions in them, checked and evaluated."""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from jinja2 import Template, UndefinedError, nodes
+from jinja2.exceptions import SecurityError
+
+from service.engine.expressions.language import (
+    MAX_INTEGER,
+    Budget,
+    ExpressionError,
+    Limits,
+    Refusal,
+    missing,
+    open_budget,
+    to_moment_text,
+    to_text,
+)
+from service.engine.expressions.sandbox import Missing, Sandbox
+from service.engine.expressions.syntax import ROOTS, names_in, node_ids_in, parse
+from service.engine.expressions.table import FUNCTIONS
+
+__all__ = [
+    "ROOTS",
+    "Limits",
+    "check",
+    "evaluate",
+    "holds_expression",
+    "is_one_expression",
+    "node_references",
+    "render",
+]
+
+MAX_DEPTH = 100
+_OPEN = "{{"
+_RESULT = "result"
+_SANDBOX = Sandbox()
+_DEFAULT = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    text: str
+    template: Template | None
+
+
+def holds_expression(text: str) -> bool:
+    return _OPEN in text
+
+
+def is_one_expression(text: str) -> bool:
+    """Return whether a text is nothing but one expression, whose value keeps its type. Raises ExpressionError."""
+    return holds_expression(text) and _is_one(_compiled(text, _DEFAULT))
+
+
+def check(text: str) -> list[str]:
+    """Return the names that a text's expressions begin with: input, nodes, … Raises ExpressionError."""
+    names: set[str] = set()
+    for piece in parse(text, _SANDBOX, _DEFAULT):
+        if piece.expression is not None:
+            names |= names_in(piece.expression)
+    return sorted(names & set(ROOTS))
+
+
+def node_references(text: str) -> set[str]:
+    """Return the ids of the nodes that a text names as they stand. Raises ExpressionError."""
+    found: set[str] = set()
+    for piece in parse(text, _SANDBOX, _DEFAULT):
+        if piece.expression is not None:
+            found |= node_ids_in(piece.expression)
+    return found
+
+
+def render(value: Any, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> Any:
+    """Return a JSON value with every text in it evaluated; keys are left as they are. Raises ExpressionError."""
+    match value:
+        case str():
+            return evaluate(value, scope, limits)
+        case dict():
+            return {key: render(inner, scope, limits) for key, inner in value.items()}
+        case list():
+            return [render(inner, scope, limits) for inner in value]
+        case _:
+            return value
+
+
+def evaluate(text: str, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> Any:
+    """Return what a text comes to: a JSON value where it is one expression, else a text. Raises ExpressionError.
+
+    scope has a value for each of ROOTS, and "functions": those of the run.
+    """
+    if not holds_expression(text):
+        return text
+    parts = _compiled(text, limits)
+    budget = open_budget(limits)
+    variables = {name: scope.get(name) for name in ROOTS}
+    variables |= {entry.name: entry.run for entry in FUNCTIONS.values()}
+    variables |= dict(scope.get("functions") or {})
+    try:
+        if _is_one(parts):
+            template = next(part.template for part in parts if part.template is not None)
+            return _as_json(_value(template, variables), limits)
+        return _joined(parts, variables, budget)
+    except ExpressionError as exc:
+        raise ExpressionError(text, exc.detail) from exc
+    except Refusal as exc:
+        raise ExpressionError(text, str(exc)) from exc
+    except UndefinedError as exc:
+        raise ExpressionError(text, exc.message or "Something is not there") from exc
+    except SecurityError as exc:
+        raise ExpressionError(text, "This is not allowed") from exc
+    except ZeroDivisionError as exc:
+        raise ExpressionError(text, "Nothing can be divided by zero") from exc
+    except (RecursionError, MemoryError) as exc:
+        raise ExpressionError(text, "It is nested too deeply, or too large") from exc
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as exc:
+        raise ExpressionError(text, _worded(exc)) from exc
+
+
+def _worded(exc: Exception) -> str:
+    """Return what Python says of an operation that has no meaning, without its names for types of ours."""
+    message = str(exc)
+    for name, ours in (("'NoneType'", "none"), ("'str'", "a text"), ("'int'", "a number"), ("'float'", "a number"),
+                       ("'dict'", "an object"), ("'list'", "a list"), ("'datetime.datetime'", "a time")):  # fmt: skip
+        message = message.replace(name, ours)
+    return f"It has no value: {message[:200]}"
+
+
+def _is_one(parts: tuple[_Part, ...]) -> bool:
+    return sum(part.template is not None for part in parts) == 1 and all(
+        part.template is not None or not part.text.strip() for part in parts
+    )
+
+
+@lru_cache(maxsize=2048)
+def _compiled(text: str, limits: Limits) -> tuple[_Part, ...]:
+    return tuple(
+        _Part(piece.text, None if piece.expression is None else _compile(piece.expression, text))
+        for piece in parse(text, _SANDBOX, limits)
+    )
+
+
+def _compile(expression: nodes.Expr, source: str) -> Template:
+    """Compile one expression, as jinja2's compile_expression does."""
+    body: list[nodes.Node] = [nodes.Assign(nodes.Name(_RESULT, "store"), expression, lineno=1)]
+    try:
+        code = _SANDBOX.compile(_template(body))
+        return Template.from_code(_SANDBOX, code, {})
+    except (RecursionError, MemoryError, SyntaxError) as exc:
+        raise ExpressionError(source, "It is nested too deeply") from exc
+
+
+def _template(body: list[nodes.Node]) -> nodes.Template:
+    tree = nodes.Template(body, lineno=1)
+    tree.set_environment(_SANDBOX)
+    return tree
+
+
+def _value(template: Template, variables: dict[str, Any]) -> Any:
+    context = template.new_context(variables)
+    deque(template.root_render_func(context), maxlen=0)
+    return context.vars[_RESULT]
+
+
+def _joined(parts: tuple[_Part, ...], variables: dict[str, Any], budget: Budget) -> str:
+    texts: list[str] = []
+    size = 0
+    for part in parts:
+        text = (
+            part.text if part.template is None else _as_text(_value(part.template, variables), budget.limits)
+        )
+        size += len(text)
+        budget.allow(size)
+        texts.append(text)
+    return "".join(texts)
+
+
+def _as_text(value: Any, limits: Limits) -> str:
+    return value if isinstance(value, str) else to_text(_as_json(value, limits))
+
+
+def _as_json(value: Any, limits: Limits) -> Any:
+    plain = _plain(value, 0)
+    size = len(plain) if isinstance(plain, str) else len(msgspec.json.encode(plain))
+    if size > limits.result_bytes:
+        raise Refusal(f"A value would be larger than {limits.result_bytes:,} bytes.")
+    return plain
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise Refusal("The value is nested too deeply.")
+    match value:
+        case Missing():
+            raise missing(value)
+        case None | bool() | str():
+            return value
+        case int():
+            if abs(value) > MAX_INTEGER:
+                raise Refusal("A number is too large.")
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise Refusal("The result is no number.")
+            return value
+        case datetime():
+            return to_moment_text(value)
+        case Mapping():
+            return {str(key): _plain(inner, depth + 1) for key, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner, depth + 1) for inner in value]
+        case _:
+            raise Refusal("The result is no value.")
