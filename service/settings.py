@@ -211,6 +211,10 @@ class Settings(BaseSettings):
     workflow_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=32, description="Workflows that one worker runs at a time; most of them wait for others."
     )
+    workflow_allowed_networks: str = Field(
+        default="",
+        description="Private networks that workflows may send requests to, as 10.0.0.0/8; public addresses always may.",
+    )
     workflow_retention_days: Annotated[int, Field(ge=1)] = Field(
         default=30, description="Days that finished executions are kept, with their logs."
     )
@@ -252,7 +256,12 @@ class Settings(BaseSettings):
         read_prices(value)
         return value
 
-    @field_validator("fetch_allowed_networks", "webhook_allowed_networks", "model_allowed_networks")
+    @field_validator(
+        "fetch_allowed_networks",
+        "webhook_allowed_networks",
+        "model_allowed_networks",
+        "workflow_allowed_networks",
+    )
     @classmethod
     def _known_networks(cls, value: str | None) -> str | None:
         read_networks(value or "")
@@ -265,6 +274,10 @@ class Settings(BaseSettings):
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
         return read_networks(self.webhook_allowed_networks)
+
+    @property
+    def workflow_networks(self) -> tuple[Network, ...]:
+        return read_networks(self.workflow_allowed_networks)
 
     @property
     def model_networks(self) -> tuple[Network, ...]:

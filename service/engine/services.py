@@ -6,6 +6,7 @@ from db.pool import Pool
 from ingest.fetch import Fetcher
 from ingest.originals import Originals
 from service.answering.asking import Answerer
+from service.engine.outbound import HttpSender
 from service.metering import UsageRecorder
 from service.providers import EmbeddingProvider
 from service.providers.chat import ChatModels
@@ -25,4 +26,5 @@ class Services:
     chat_models: ChatModels
     usage_recorder: UsageRecorder
     query_meter: QueryMeter
+    http: HttpSender
     secret_box: SecretBox = field(repr=False)

@@ -1,6 +1,6 @@
 """Expressions: {{ … }} in the configuration of nodes.
 
-    text ─► parse ─► nothing that is not in the tables ─► compile, in jinja2's sandbox ─► evaluate, within limits ─► JSON
+    text ─► parse ─► nothing but what the tables have ─► compile, in jinja2's sandbox ─► evaluate, in limits ─► JSON
 
 Two walls: what could reach Python is no part of the language (syntax.py), and the sandbox it is compiled in knows no
 attributes but the keys of JSON objects (sandbox.py).

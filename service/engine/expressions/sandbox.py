@@ -31,7 +31,7 @@ class Missing(Undefined):
     def __bool__(self) -> bool:
         return False
 
-    __iter__ = __str__ = __len__ = __eq__ = __ne__ = __hash__ = Undefined._fail_with_undefined_error  # type: ignore[assignment]  # noqa: SLF001
+    __iter__ = __str__ = __len__ = __eq__ = __ne__ = __hash__ = Undefined._fail_with_undefined_error  # noqa: SLF001
     __contains__ = Undefined._fail_with_undefined_error  # noqa: SLF001
 
 
