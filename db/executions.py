@@ -170,3 +170,20 @@ async def share_space(conn: Conn, workflow_id: str, other_id: str) -> bool:
         other_id,
     )
     return shared
+
+
+async def prune_executions(conn: Conn, *, days: int, limit: int) -> int:
+    """Delete up to limit executions that ended more than so many days ago; return how many."""
+    tag: str = await conn.execute(
+        """
+        DELETE FROM "WorkflowExecution" WHERE "id" IN (
+            SELECT "id" FROM "WorkflowExecution"
+            WHERE "status" <> 'RUNNING' AND "startedAt" < now() AT TIME ZONE 'UTC' - make_interval(days => $1)
+              AND COALESCE("finishedAt", "startedAt") < now() AT TIME ZONE 'UTC' - make_interval(days => $1)
+            ORDER BY "startedAt" LIMIT $2
+        )
+        """,
+        days,
+        limit,
+    )
+    return int(tag.rpartition(" ")[2])

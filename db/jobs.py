@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 from pgqueuer.db import AsyncpgDriver
@@ -15,6 +16,7 @@ DELETE_ORIGINALS = "delete_originals"
 SWEEP_PERSON = "sweep_person"
 RUN_WORKFLOW = "run_workflow"
 RUN_ERROR_WORKFLOW = "run_error_workflow"
+FIRE_EVENT_TRIGGERS = "fire_event_triggers"
 
 # Storage keys that one job deletes: a payload of some kilobytes, and seconds of work.
 _KEYS_PER_JOB = 200
@@ -28,6 +30,21 @@ async def enqueue_ingestion(conn: Conn, document_id: str) -> None:
 async def enqueue_run(conn: Conn, execution_id: str, *, after: timedelta | None = None) -> None:
     """Have a worker drive an execution, now or later: it is harmless to ask for that twice."""
     await Queries(AsyncpgDriver(conn)).enqueue(RUN_WORKFLOW, execution_id.encode(), execute_after=after)  # type: ignore[arg-type]
+
+
+class FiredEvent(msgspec.Struct, frozen=True):
+    """Something that workflows of a space wait for. origin: the execution that made the document it is about."""
+
+    event_id: str
+    event_type: str
+    space_id: str
+    data: dict[str, Any]
+    origin: str | None
+
+
+async def enqueue_event(conn: Conn, event: FiredEvent) -> None:
+    """Have the workflows started that wait for an event."""
+    await Queries(AsyncpgDriver(conn)).enqueue(FIRE_EVENT_TRIGGERS, msgspec.json.encode(event))  # type: ignore[arg-type]
 
 
 async def enqueue_error_workflow(conn: Conn, execution_id: str) -> None:

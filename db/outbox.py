@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from db.jobs import enqueue_deliveries
+from db.jobs import FiredEvent, enqueue_deliveries, enqueue_event
 from db.pool import Conn
 
 EventType = Literal[
@@ -36,7 +36,7 @@ async def emit(conn: Conn, space_id: str, event_type: EventType, data: Mapping[s
     conn acts for the service, in the transaction that causes the event. data holds ids, names and states, never
     text of documents. team.deleted is told before the team is deleted.
     """
-    webhooks = await _listening(conn, space_id, event_type)
+    webhooks, _ = await _listening(conn, space_id, event_type)
     if webhooks:
         await _write(conn, webhooks, event_type, data)
         if event_type == "team.deleted":
@@ -47,18 +47,25 @@ async def emit(conn: Conn, space_id: str, event_type: EventType, data: Mapping[s
 async def emit_document(
     conn: Conn, space_id: str, event_type: DocumentEvent, document_id: str, *, reason: str | None = None
 ) -> int:
-    """Tell the webhooks of a space of one of its documents, which is looked at only where there is somebody to tell.
+    """Tell the webhooks of a space, and the workflows that wait for such an event, of one of its documents.
 
-    document.deleted is told before the document is deleted, or moved away; reason says which.
+    It is looked at only where there is somebody to tell. document.deleted is told before the document is deleted, or
+    moved away; reason says which.
     """
-    webhooks = await _listening(conn, space_id, event_type)
-    if webhooks:
+    webhooks, has_workflows = await _listening(conn, space_id, event_type)
+    if webhooks or has_workflows:
         data = await _describe(conn, space_id, document_id)
         if data is None:
             return 0
+        origin = data.pop("origin")
         if event_type == "document.deleted":
             data |= {"status": "deleted", "error": None, "reason": reason or "deleted"}
-        await _write(conn, webhooks, event_type, data)
+        if webhooks:
+            await _write(conn, webhooks, event_type, data)
+        if has_workflows:
+            await enqueue_event(
+                conn, FiredEvent(f"evt_{uuid.uuid4().hex}", event_type, space_id, data, origin)
+            )
     return len(webhooks)
 
 
@@ -68,17 +75,25 @@ async def emit_to(conn: Conn, webhook_id: str, event_type: EventType, data: Mapp
     return delivery_id
 
 
-async def _listening(conn: Conn, space_id: str, event_type: EventType) -> list[str]:
-    rows = await conn.fetch(
+async def _listening(conn: Conn, space_id: str, event_type: EventType) -> tuple[list[str], bool]:
+    """Return the webhooks that want to hear of it, and whether any workflow does."""
+    row = await conn.fetchrow(
         """
-        SELECT w."id" FROM "Webhook" w
-        WHERE (w."teamId" = $1 OR w."teamId" IS NULL AND w."userId" = $1)
-          AND w."isActive" AND (w."events" = '{}' OR w."events" IS NULL OR $2 = ANY(w."events"))
+        SELECT ARRAY(
+                   SELECT w."id" FROM "Webhook" w
+                   WHERE (w."teamId" = $1 OR w."teamId" IS NULL AND w."userId" = $1)
+                     AND w."isActive" AND (w."events" = '{}' OR w."events" IS NULL OR $2 = ANY(w."events"))
+               ) AS webhooks,
+               EXISTS (
+                   SELECT FROM "WorkflowTrigger" t JOIN "Workflow" f ON f."id" = t."workflowId"
+                   WHERE t."type" = 'EVENT' AND t."isActive" AND t."eventType" = $2
+                     AND COALESCE(f."teamId", f."userId") = $1
+               ) AS has_workflows
         """,
         space_id,
         event_type,
     )
-    return [row["id"] for row in rows]
+    return (list(row["webhooks"]), bool(row["has_workflows"])) if row else ([], False)
 
 
 async def _describe(conn: Conn, space_id: str, document_id: str) -> dict[str, Any] | None:
@@ -86,7 +101,8 @@ async def _describe(conn: Conn, space_id: str, document_id: str) -> dict[str, An
         """
         SELECT d."id" AS document_id, d."title" AS title, i.status, d."teamId" AS team_id,
                d."sourceType" AS source_type, d."sourceUrl" AS source_url, i.page_count, i.chunk_count, i.token_count,
-               i.error_stage, i.error_code, i.error_detail
+               i.error_stage, i.error_code, i.error_detail,
+               (SELECT o.execution_id FROM workflow_document o WHERE o.document_id = d."id") AS origin
         FROM "Document" d JOIN ingestion i ON i.space_id = d."spaceId" AND i.document_id = d."id"
         WHERE d."spaceId" = $1 AND d."id" = $2
         """,

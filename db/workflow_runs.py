@@ -184,9 +184,13 @@ async def write_steps(
         steps AS (
             INSERT INTO workflow_step (execution_id, node_id, iteration, status, outputs, error, attempts, started_at,
                                        finished_at, waiting, wake_at)
-            SELECT mine.execution_id, s.*
-            FROM mine, unnest($3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::integer[],
-                              $9::timestamptz[], $10::timestamptz[], $11::jsonb[], $12::timestamptz[]) AS s
+            SELECT mine.execution_id, s.node_id, s.iteration, s.status, s.outputs::jsonb, s.error, s.attempts,
+                   s.started_at, s.finished_at, s.waiting, s.wake_at
+            -- outputs as text: of lists in a list the driver would make an array of two dimensions.
+            FROM mine, unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::integer[],
+                              $9::timestamptz[], $10::timestamptz[], $11::jsonb[], $12::timestamptz[])
+                       AS s (node_id, iteration, status, outputs, error, attempts, started_at, finished_at, waiting,
+                             wake_at)
             ON CONFLICT (execution_id, node_id, iteration) DO UPDATE SET
                 status = excluded.status, outputs = excluded.outputs, error = excluded.error,
                 attempts = excluded.attempts, finished_at = excluded.finished_at, waiting = excluded.waiting,
@@ -204,7 +208,7 @@ async def write_steps(
         [step.node_id for step in steps],
         [step.iteration for step in steps],
         [step.status for step in steps],
-        [step.outputs for step in steps],
+        [msgspec.json.encode(step.outputs).decode() for step in steps],
         [step.error for step in steps],
         [step.attempts for step in steps],
         [step.started_at for step in steps],

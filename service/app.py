@@ -1,7 +1,7 @@
 """The HTTP face, wired: create_app gives the API and the console on an open runtime."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 
 from litestar import Litestar, Router
@@ -15,7 +15,6 @@ from litestar.routes import HTTPRoute
 
 from db.events import Events
 from db.pool import Pool
-from db.usage import UsageEntry, insert_usage
 from ingest.originals import Originals
 from service.accounts.events import check_clerk_secrets, receive_clerk_event
 from service.accounts.routes import accounts_router
@@ -74,11 +73,7 @@ def create_app(runtime: Runtime) -> Litestar:
                 await usage_recorder.drain()
                 await chat_models.aclose()
 
-    async def write_usage(entries: Sequence[UsageEntry]) -> None:
-        async with runtime.pool.acquire() as conn:
-            await insert_usage(conn, entries)
-
-    usage_recorder = UsageRecorder(write_usage)
+    usage_recorder = UsageRecorder.on(runtime.pool)
     query_meter = QueryMeter(runtime.embedder, runtime.settings.embedding_price_per_million)
 
     answerer = Answerer(

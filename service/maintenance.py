@@ -2,6 +2,7 @@
 
 import structlog
 
+from db import executions
 from db.budgets import prune_budgets
 from db.callers import prune_rate_limits
 from db.deliveries import prune_deliveries
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 # Far longer than the last attempt of a delivery takes to come.
 DELIVERIES_KEPT_DAYS = 30
 # Documents of one transaction: each takes its chunks along, and locks its owner's counter of bytes until the end.
+_EXECUTIONS_AT_ONCE = 500
 _EXPIRED_AT_ONCE = 50
 
 
@@ -107,6 +109,19 @@ async def _delete_expired(conn: Conn, file: ExpiredFile) -> str | None:
     await insert_usage(conn, [deletion])
     await notify_document(conn, file.document_id)
     return await delete_document(conn, [file.space_id], file.document_id)
+
+
+async def prune_executions(pool: Pool, days: int) -> None:
+    """Delete executions that ended so long ago, with their logs; the workflows' statistics stay."""
+    total = 0
+    while True:
+        async with as_system(pool) as conn:
+            pruned = await executions.prune_executions(conn, days=days, limit=_EXECUTIONS_AT_ONCE)
+        total += pruned
+        if pruned < _EXECUTIONS_AT_ONCE:
+            break
+    if total:
+        log.info("executions_pruned", rows=total)
 
 
 async def prune_webhook_deliveries(pool: Pool) -> None:

@@ -10,7 +10,8 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 
-from db.usage import UsageEntry
+from db.pool import Pool
+from db.usage import UsageEntry, insert_usage
 
 # Of one write. More in one statement is no faster, and holds its connection longer.
 MAX_BATCH = 1_000
@@ -24,6 +25,16 @@ class UsageRecorder:
         self._write = write
         self._waiting: list[tuple[UsageEntry, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def on(cls, pool: Pool) -> "UsageRecorder":
+        """Return one that writes to the database."""
+
+        async def write(entries: Sequence[UsageEntry]) -> None:
+            async with pool.acquire() as conn:
+                await insert_usage(conn, entries)
+
+        return cls(write)
 
     def record(self, entry: UsageEntry) -> asyncio.Future[None]:
         """Begin to write an entry down; the future is done when it is, and raises what kept it from being.

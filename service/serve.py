@@ -26,6 +26,7 @@ from db.pool import Pool
 from db.roles import ensure_login
 from db.seed import seed
 from service.app import create_app
+from service.engine.jobs import open_workflows
 from service.http import reserve_port, serve_http
 from service.owner import Owner, ensure_owner, give_handbook
 from service.runtime import Runtime, open_ingestor, open_runtime
@@ -130,11 +131,12 @@ async def _database(settings: Settings, running: str | None) -> AsyncIterator[_D
 
 @contextlib.asynccontextmanager
 async def _working(runtime: Runtime, stop: asyncio.Event) -> AsyncIterator[asyncio.Task[None]]:
-    async with open_ingestor(runtime) as ingestor:
+    async with open_ingestor(runtime) as ingestor, open_workflows(runtime) as workflows:
         task = asyncio.create_task(
             run_worker(
                 ingestor,
                 Deliverer.open(runtime.pool, runtime.settings),
+                workflows,
                 owner_url=runtime.owner_url,
                 concurrency=runtime.settings.worker_concurrency,
                 stop=stop,

@@ -9,15 +9,28 @@ from pgqueuer import PgQueuer
 from pgqueuer.db import Driver
 from pgqueuer.models import Job, Schedule
 
-from db.jobs import DELETE_ORIGINALS, DELIVER_WEBHOOK, INGEST_DOCUMENT, SWEEP_PERSON, requeue_orphans
+from db.jobs import (
+    DELETE_ORIGINALS,
+    DELIVER_WEBHOOK,
+    FIRE_EVENT_TRIGGERS,
+    INGEST_DOCUMENT,
+    RUN_ERROR_WORKFLOW,
+    RUN_WORKFLOW,
+    SWEEP_PERSON,
+    requeue_orphans,
+)
+from db.outage import is_outage
 from ingest.pipeline import Ingestor
 from service.accounts.jobs import run_original_deletion, run_sweep
 from service.conversations.recovery import keep_abandoned_answers
 from service.documents.jobs import run_ingestion
+from service.engine.jobs import Workflows, fire_event_triggers, run_error_workflow, run_workflow
+from service.engine.scheduling import run_scheduler
 from service.maintenance import (
     compact_terms,
     delete_expired_files,
     maintain_vector_index,
+    prune_executions,
     prune_expired,
     prune_idempotency_keys,
     prune_webhook_deliveries,
@@ -37,6 +50,9 @@ _BUSY_POLL = timedelta(milliseconds=10)
 _PICKED_AHEAD = 3
 # Events that one worker is sending at a time; each is a socket and some kilobytes, and mostly waiting.
 _DELIVERIES = 64
+# Runs that wait for a time are looked for so often: they go on as late as this.
+_RUN_POLL = timedelta(seconds=1)
+_PRUNE_S = 3600.0
 # In-flight documents get this long to finish on shutdown; a longer one starts over with the next worker.
 _GRACE_S = 10.0
 
@@ -51,6 +67,25 @@ def build_delivery_queue(deliverer: Deliverer, connection: Driver) -> PgQueuer:
     @queue.entrypoint(DELIVER_WEBHOOK, on_failure="hold", accepts_context=False)
     async def deliver(job: Job) -> None:
         await run_delivery(deliverer, job)
+
+    return queue
+
+
+def build_workflow_queue(workflows: Workflows, connection: Driver) -> PgQueuer:
+    """Register the running of workflows: a queue of its own, for the same reason."""
+    queue = PgQueuer(connection)
+
+    @queue.entrypoint(RUN_WORKFLOW, on_failure="hold", accepts_context=False)
+    async def run(job: Job) -> None:
+        await run_workflow(workflows, job)
+
+    @queue.entrypoint(RUN_ERROR_WORKFLOW, on_failure="hold", accepts_context=False)
+    async def errors(job: Job) -> None:
+        await run_error_workflow(workflows, job)
+
+    @queue.entrypoint(FIRE_EVENT_TRIGGERS, on_failure="hold", accepts_context=False)
+    async def events(job: Job) -> None:
+        await fire_event_triggers(workflows, job)
 
     return queue
 
@@ -110,14 +145,23 @@ def build_queue(ingestor: Ingestor, owner_url: str, concurrency: int) -> PgQueue
 
 
 async def run_worker(
-    ingestor: Ingestor, deliverer: Deliverer, *, owner_url: str, concurrency: int, stop: asyncio.Event
+    ingestor: Ingestor,
+    deliverer: Deliverer,
+    workflows: Workflows | None = None,
+    *,
+    owner_url: str,
+    concurrency: int,
+    stop: asyncio.Event,
 ) -> None:
-    """Work until stop is set, then let what is in flight finish within the grace period."""
+    """Work until stop is set, then let what is in flight finish within the grace period.
+
+    Without workflows, it leaves them to others.
+    """
     await _requeue_orphans(ingestor)
     queue = build_queue(ingestor, owner_url, concurrency)
     deliveries = build_delivery_queue(deliverer, queue.connection)
     deliveries.qm.shutdown = queue.shutdown
-    running = asyncio.create_task(_run_queues(queue, deliveries, concurrency))
+    running = asyncio.create_task(_run_queues(queue, deliveries, concurrency, workflows))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -133,8 +177,46 @@ async def run_worker(
         raise
 
 
-async def _run_queues(queue: PgQueuer, deliveries: PgQueuer, concurrency: int) -> None:
+async def run_workflows(workflows: Workflows, connection: Driver, stop: asyncio.Event) -> None:
+    """Run workflows, and start those whose time has come, until stop is set."""
+    runs = build_workflow_queue(workflows, connection)
+    runs.qm.shutdown = stop
+    places = workflows.services.settings.workflow_concurrency
     async with asyncio.TaskGroup() as group:
+        group.create_task(workflows.runner.keep(stop))
+        group.create_task(run_scheduler(workflows, stop))
+        group.create_task(_prune(workflows, stop))
+        group.create_task(
+            runs.qm.run(
+                dequeue_timeout=_RUN_POLL,
+                batch_size=max(places // 2, 1),
+                max_concurrent_tasks=places,
+                heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+            )
+        )
+
+
+async def _prune(workflows: Workflows, stop: asyncio.Event) -> None:
+    """Delete old executions now and then; several workers that do so at once only share the work."""
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _PRUNE_S)
+            return
+        try:
+            await prune_executions(
+                workflows.services.pool, workflows.services.settings.workflow_retention_days
+            )
+        except Exception as exc:
+            if not is_outage(exc):
+                raise
+
+
+async def _run_queues(
+    queue: PgQueuer, deliveries: PgQueuer, concurrency: int, workflows: Workflows | None
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        if workflows is not None:
+            group.create_task(run_workflows(workflows, queue.connection, queue.shutdown))
         group.create_task(
             queue.run(
                 dequeue_timeout=_POLL,

@@ -15,6 +15,7 @@ from db import api_keys, users
 from db.roles import ensure_login
 from service.app import create_app
 from service.auth.keys import hash_key, mint_key
+from service.engine.jobs import open_workflows
 from service.http import reserve_port, serve_http
 from service.runtime import Runtime, open_ingestor, open_runtime
 from service.settings import Settings, load_settings
@@ -115,10 +116,12 @@ def run_service(database_url: str, home: Path, *, worker: bool = True, **overrid
                     ready.set()
                     await stop.wait()
                     return
-                async with open_ingestor(runtime) as ingestor:
+                async with open_ingestor(runtime) as ingestor, open_workflows(runtime) as workflows:
                     ready.set()
                     deliverer = Deliverer.open(runtime.pool, settings)
-                    await run_worker(ingestor, deliverer, owner_url=database_url, concurrency=4, stop=stop)
+                    await run_worker(
+                        ingestor, deliverer, workflows, owner_url=database_url, concurrency=4, stop=stop
+                    )
 
     def run() -> None:
         with asyncio.Runner() as runner:

@@ -4,7 +4,7 @@ Daylight saving goes as in Debian's cron: what falls into the hour that is skipp
 the hour that comes twice runs once; a job of every hour or minute runs in each of them.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -63,9 +63,23 @@ def ticks_after(expression: str, timezone: str, after: datetime, count: int) -> 
         raise ValueError(f"{expression!r} is no cron expression: {exc}") from exc
 
 
-def _ticks(expression: str, timezone: str, after: datetime) -> CronSim:
+def last_tick(expression: str, timezone: str, until: datetime) -> datetime | None:
+    """Return the last moment up to another at which a schedule fires, in UTC. Raises ValueError."""
+    if not is_timezone(timezone):
+        raise ValueError(f"{timezone!r} is no time zone")
+    try:
+        ticks = _ticks(expression, timezone, until, reverse=True)
+        return next((tick.astimezone(UTC) for tick in ticks if tick <= until), None)
+    except CronSimError as exc:
+        raise ValueError(f"{expression!r} is no cron expression: {exc}") from exc
+
+
+def _ticks(expression: str, timezone: str, start: datetime, *, reverse: bool = False) -> CronSim:
     text = expression.strip()
     text = _NAMES.get(text.lower(), text)
     if len(text.split()) != 5:  # cronsim also reads seconds, which nothing here looks at so often
         raise CronSimError("it has five fields")
-    return CronSim(text, after.astimezone(ZoneInfo(timezone)))
+    if reverse:
+        # The moment itself counts; cronsim looks before it, and at whole minutes.
+        start += timedelta(minutes=1)
+    return CronSim(text, start.astimezone(ZoneInfo(timezone)), reverse=reverse)

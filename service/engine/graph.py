@@ -49,7 +49,12 @@ class Graph:
 
     def sinks(self) -> list[str]:
         """Return the nodes outside of loops after which nothing comes."""
-        return [node_id for node_id in self.in_scope(OUTSIDE) if not self.outgoing.get(node_id)]
+        return [
+            node_id
+            for node_id in self.in_scope(OUTSIDE)
+            # What a loop sends into its body comes back to it.
+            if all(self.scope_of[c.target] == node_id for c in self.outgoing.get(node_id, ()))
+        ]
 
     def triggers(self) -> list[NodeDef]:
         return [node for node in self.nodes.values() if node.type == TRIGGER]

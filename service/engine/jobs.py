@@ -4,44 +4,70 @@ Running one twice is harmless: a run that is driven, or has ended, is left alone
 for errors once, by its cause.
 """
 
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import structlog
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
 
-from db import executions
+from db import executions, workflow_triggers
 from db.errors import Refused
+from db.events import Events
+from db.jobs import FiredEvent
 from db.outage import is_outage
 from db.tenancy import as_system
 from service.engine.definition import read_definition
 from service.engine.errors import EngineError
-from service.engine.run.runner import Runner
-from service.engine.services import Services
+from service.engine.run.runner import LEASE, Runner
+from service.engine.services import Services, open_services
 from service.engine.starting import StartLimits, start_execution
+from service.runtime import Runtime
 
 log = structlog.get_logger()
 
 _OUTAGE_DELAY = timedelta(seconds=5)
 
 
-async def run_workflow(runner: Runner, job: Job) -> None:
+@dataclass(frozen=True, slots=True)
+class Workflows:
+    """What a worker runs workflows with."""
+
+    services: Services
+    runner: Runner
+
+    @property
+    def limits(self) -> StartLimits:
+        return StartLimits.of(self.services.settings)
+
+
+@contextlib.asynccontextmanager
+async def open_workflows(runtime: Runtime, *, lease: timedelta = LEASE) -> AsyncIterator[Workflows]:
+    """Open what nodes work with, and listen for runs that others end."""
+    async with open_services(runtime) as services, Events().listen(runtime.pool) as events:
+        yield Workflows(services, Runner(services, events, lease=lease))
+
+
+async def run_workflow(workflows: Workflows, job: Job) -> None:
     """Drive the execution that the job names."""
     execution_id = (job.payload or b"").decode()
     try:
-        await runner.run(execution_id)
+        await workflows.runner.run(execution_id)
     except Exception as exc:
         log.exception("run_crashed", execution_id=execution_id)
         delay = _OUTAGE_DELAY if is_outage(exc) else 3 * _OUTAGE_DELAY
         raise RetryRequested(delay, reason=type(exc).__name__) from exc
 
 
-async def run_error_workflow(services: Services, job: Job) -> None:
+async def run_error_workflow(workflows: Workflows, job: Job) -> None:
     """Start the workflow for errors of the failed execution that the job names."""
     execution_id = (job.payload or b"").decode()
     try:
-        async with as_system(services.pool) as conn:
+        async with as_system(workflows.services.pool) as conn:
             failed = await executions.find_failed(conn, execution_id)
             if failed is None:
                 return
@@ -59,10 +85,46 @@ async def run_error_workflow(services: Services, job: Job) -> None:
                 data=_describe(failed),
                 cause=f"error:{execution_id}",
                 depth=failed.depth + 1,
-                limits=StartLimits.of(services.settings),
+                limits=workflows.limits,
             )
     except (Refused, EngineError) as exc:
         log.warning("error_workflow_refused", execution_id=execution_id, reason=str(exc))
+
+
+async def fire_event_triggers(workflows: Workflows, job: Job) -> None:
+    """Start the workflows that wait for the event that the job names, each once."""
+    event = msgspec.json.decode(job.payload or b"", type=FiredEvent)
+    pool = workflows.services.pool
+    async with as_system(pool) as conn:
+        triggers = await workflow_triggers.list_event_triggers(conn, event.space_id, event.event_type)
+        origin = None if event.origin is None else await workflow_triggers.find_depth(conn, event.origin)
+    for trigger in triggers:
+        if origin is not None and origin[0] == trigger.workflow_id:
+            # Its own document: it would go round for ever.
+            continue
+        try:
+            await _fire(workflows, event, trigger, 0 if origin is None else origin[1] + 1)
+        except (Refused, EngineError) as exc:
+            log.warning("event_trigger_refused", workflow_id=trigger.workflow_id, reason=str(exc))
+
+
+async def _fire(
+    workflows: Workflows, event: FiredEvent, trigger: workflow_triggers.EventTrigger, depth: int
+) -> None:
+    async with as_system(workflows.services.pool) as conn:
+        await start_execution(
+            conn,
+            workflow_id=trigger.workflow_id,
+            user_id=trigger.user_id,
+            triggered_by="event",
+            data=event.data,
+            trigger={"event": event.event_type, "event_id": event.event_id},
+            start_node=trigger.node_id,
+            cause=f"event:{event.event_id}:{trigger.trigger_id}",
+            depth=depth,
+            limits=workflows.limits,
+        )
+        await workflow_triggers.note_fired(conn, trigger.trigger_id)
 
 
 def _describe(failed: executions.FailedExecution) -> dict[str, Any]:

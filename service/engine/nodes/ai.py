@@ -22,15 +22,18 @@ class AiConfig(Config, frozen=True, kw_only=True):
     model: Annotated[str, Meta(min_length=1, description="Name or id of a model of GET /v1/ai/models.")]
     prompt: Annotated[str, Meta(min_length=1, max_length=MAX_PROMPT_CHARS, description="What to ask.")]
     system: Annotated[
-        str | None, Meta(max_length=MAX_PROMPT_CHARS, description="Rules that the model is to keep to.")
+        Annotated[str, Meta(max_length=MAX_PROMPT_CHARS)] | None,
+        Meta(description="Rules that the model is to keep to."),
     ] = None
-    temperature: Annotated[float | None, Meta(ge=0, le=2, description="How freely it answers.")] = None
-    max_tokens: Annotated[int | None, Meta(ge=1, le=100_000, description="Tokens of the reply at most.")] = (
-        None
-    )
-    top_p: Annotated[float | None, Meta(ge=0, le=1, description="Share of likely words it chooses from.")] = (
-        None
-    )
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="How freely it answers.")
+    ] = None
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)] | None, Meta(description="Tokens of the reply at most.")
+    ] = None
+    top_p: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None, Meta(description="Share of likely words it chooses from.")
+    ] = None
     json: Annotated[bool, Meta(description="Read the reply as JSON; it is under json then.")] = False
 
 

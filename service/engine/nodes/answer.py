@@ -27,18 +27,22 @@ class AnswerConfig(Config, frozen=True, kw_only=True):
         Literal["hybrid", "semantic", "lexical"], Meta(description="By meaning and words, or by one of them.")
     ] = "hybrid"
     min_score: Annotated[
-        float | None, Meta(ge=0, le=1, description="Score of the best hit below which it declines to answer.")
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="Score of the best hit below which it declines to answer."),
     ] = None
     filters: Annotated[Filter | None, Meta(description="On metadata, as POST /v1/search has them.")] = None
     document_ids: Annotated[list[str] | None, Meta(description="Only from these documents.")] = None
     collection_ids: Annotated[list[str] | None, Meta(description="Only from these collections.")] = None
     instructions: Annotated[
-        str | None, Meta(max_length=4_000, description="How to answer: language, tone, length.")
+        Annotated[str, Meta(max_length=4_000)] | None,
+        Meta(description="How to answer: language, tone, length."),
     ] = None
-    temperature: Annotated[float | None, Meta(ge=0, le=2, description="The model's temperature.")] = None
-    max_tokens: Annotated[int | None, Meta(ge=1, le=100_000, description="Tokens of the answer at most.")] = (
-        None
-    )
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="The model's temperature.")
+    ] = None
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)] | None, Meta(description="Tokens of the answer at most.")
+    ] = None
 
 
 class Answer(NodeType[AnswerConfig]):

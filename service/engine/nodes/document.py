@@ -39,18 +39,18 @@ class DocumentConfig(Config, frozen=True, kw_only=True):
     operation: Annotated[Operation, Meta(description="What to do.")] = "add"
     document_id: Annotated[str | None, Meta(description="Of update, get and delete.")] = None
     external_id: Annotated[
-        str | None,
-        Meta(
-            max_length=500, description="Your own name for it, kept in metadata: upsert replaces what has it."
-        ),
+        Annotated[str, Meta(max_length=500)] | None,
+        Meta(description="Your own name for it, kept in metadata: upsert replaces what has it."),
     ] = None
-    title: Annotated[str | None, Meta(max_length=500, description="Its title.")] = None
+    title: Annotated[Annotated[str, Meta(max_length=500)] | None, Meta(description="Its title.")] = None
     content: Annotated[str | None, Meta(description="Its text: plain, Markdown or HTML.")] = None
     filename: Annotated[
-        str | None, Meta(max_length=255, description="Says what content is, as page.html; unset: plain text.")
+        Annotated[str, Meta(max_length=255)] | None,
+        Meta(description="Says what content is, as page.html; unset: plain text."),
     ] = None
     url: Annotated[
-        str | None, Meta(max_length=2048, description="Instead of content: where to fetch it.")
+        Annotated[str, Meta(max_length=2048)] | None,
+        Meta(description="Instead of content: where to fetch it."),
     ] = None
     metadata: Annotated[dict[str, Any] | None, Meta(description="What filters can ask for.")] = None
     wait: Annotated[bool, Meta(description="Go on when it can be searched.")] = False

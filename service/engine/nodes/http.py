@@ -34,9 +34,7 @@ class HttpConfig(Config, frozen=True, kw_only=True):
     body_type: Annotated[
         Literal["json", "form", "text"], Meta(description="As JSON, as a form, or a text as it is.")
     ] = "json"
-    credential: Annotated[
-        str | None, Meta(max_length=200, description="Name of a credential that is sent along.")
-    ] = None
+    credential: Annotated[str | None, Meta(description="Name of a credential that is sent along.")] = None
     response_type: Annotated[
         Literal["auto", "json", "text"], Meta(description="How the reply is read; auto: by its Content-Type.")
     ] = "auto"

@@ -20,8 +20,8 @@ class WaitConfig(Config, frozen=True, kw_only=True):
         Meta(description="So long; until a moment; or until {{ execution.resume_url }} is posted to."),
     ] = "duration"
     amount: Annotated[
-        float | None,
-        Meta(ge=0, description="How long; of a reply: how long it is waited for, unset: a year."),
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="How long; of a reply: how long it is waited for, unset: a year."),
     ] = None
     unit: Annotated[Unit, Meta(description="What amount counts.")] = "seconds"
     until: Annotated[str | None, Meta(description="The moment, as 2026-03-01T09:30:00Z.")] = None
