@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         default="",
         description="Private networks that webhooks may be sent to, as 10.0.0.0/8; public addresses always may.",
     )
+    workflow_allowed_networks: str = Field(
+        default="",
+        description="Private networks that HTTP requests of workflows may go to, as 10.0.0.0/8; public addresses "
+        "always may.",
+    )
     answer_min_score: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.46,
         description="Score of the best hit below which an answer says that nothing was found. The default is measured "
@@ -224,7 +229,12 @@ class Settings(BaseSettings):
         read_prices(value)
         return value
 
-    @field_validator("fetch_allowed_networks", "webhook_allowed_networks", "model_allowed_networks")
+    @field_validator(
+        "fetch_allowed_networks",
+        "webhook_allowed_networks",
+        "workflow_allowed_networks",
+        "model_allowed_networks",
+    )
     @classmethod
     def _known_networks(cls, value: str | None) -> str | None:
         read_networks(value or "")
@@ -237,6 +247,10 @@ class Settings(BaseSettings):
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
         return read_networks(self.webhook_allowed_networks)
+
+    @property
+    def workflow_networks(self) -> tuple[Network, ...]:
+        return read_networks(self.workflow_allowed_networks)
 
     @property
     def model_networks(self) -> tuple[Network, ...]:

@@ -32,7 +32,9 @@ class TriggerConfig(Config, frozen=True, kw_only=True):
             "else manual."
         ),
     ] = None
-    method: Annotated[Method, msgspec.Meta(description="webhook: the method that callers use.")] = "POST"
+    method: Annotated[
+        Method | None, msgspec.Meta(description="webhook: the method that callers use. Unset: POST.")
+    ] = None
     response_mode: Annotated[
         Literal["immediately", "lastNode", "respondNode"],
         msgspec.Meta(
