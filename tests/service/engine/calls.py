@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from db import users
-from db.pool import Conn
+from db.pool import Conn, Pool
 from db.roles import ensure_login
 from db.tenancy import as_system
 from db.usage import UsageEntry, insert_usage
@@ -178,3 +178,10 @@ async def commit(services: Services | None, outcome: Outcome) -> list[tuple[str,
     # Whatever goes on is stored as JSON.
     msgspec.json.encode(going)
     return going
+
+
+async def one_row(pool: Pool, sql: str, *values: Any) -> tuple[Any, ...]:
+    """Return the one row that a query gives."""
+    async with pool.acquire() as conn:
+        (row,) = await conn.fetch(sql, *values)
+    return tuple(row)
