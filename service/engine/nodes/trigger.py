@@ -28,17 +28,18 @@ class TriggerConfig(Config, frozen=True, kw_only=True):
     kind: Annotated[
         Kind | None,
         msgspec.Meta(
-            description="How it is started. Unset: webhook with a method, schedule with cron, event with event, "
-            "else manual."
+            description="manual, webhook, schedule, api or event. Unset: webhook with a method, schedule with cron, "
+            "event with event, else manual."
         ),
     ] = None
     method: Annotated[
-        Method | None, msgspec.Meta(description="webhook: the method that callers use. Unset: POST.")
+        Method | None, msgspec.Meta(description="webhook: GET, POST, PUT, PATCH, DELETE or ANY. Unset: POST.")
     ] = None
     response_mode: Annotated[
         Literal["immediately", "lastNode", "respondNode"],
         msgspec.Meta(
-            description="webhook: answer at once, with what the last node gives, or as a respond node says."
+            description="webhook: answer immediately, with what the last node gives (lastNode), or as a respond node"
+            " says (respondNode)."
         ),
     ] = "immediately"
     hmac: Annotated[
@@ -56,14 +57,20 @@ class TriggerConfig(Config, frozen=True, kw_only=True):
     ] = None
     missed: Annotated[
         Literal["skip", "once", "all"],
-        msgspec.Meta(description="schedule: what happens of times that passed while nothing was running."),
+        msgspec.Meta(
+            description="schedule: whether times that passed while nothing was running are made up for: skip, once "
+            "or all."
+        ),
     ] = "once"
     overlap: Annotated[
         Literal["skip", "allow"],
-        msgspec.Meta(description="schedule: whether it starts while the run before is still going on."),
+        msgspec.Meta(description="schedule: skip or allow a start while the run before is still going on."),
     ] = "skip"
     event: Annotated[
-        Event | None, msgspec.Meta(description="event: what happens to a document of the space.")
+        Event | None,
+        msgspec.Meta(
+            description="event: document.ready, document.failed or document.deleted, of the same owner or team."
+        ),
     ] = None
     sample: Annotated[Any, msgspec.Meta(description="Data to try the workflow with.")] = None
 
