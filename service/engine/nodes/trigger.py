@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from service.engine.cron import check_cron
 from service.engine.definition import OUTPUT
 from service.engine.graph import TRIGGER
 from service.engine.nodes.base import Call, Config, Emit, NodeType
@@ -121,17 +121,8 @@ def _one_of(data: Mapping[str, Any], key: str, known: tuple[str, ...]) -> list[t
 
 
 def _schedule_problems(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Whether cron can be read is for who computes its times."""
-    found = [] if data.get("cron") else [("cron", "is missing: when it starts, as 0 9 * * 1")]
-    timezone = data.get("timezone")
-    if timezone and not is_timezone(timezone):
-        found.append(("timezone", f"{timezone!r} is no time zone, as Europe/Berlin"))
-    return found
-
-
-def is_timezone(name: Any) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, TypeError, LookupError):  # ZoneInfoNotFoundError is a KeyError
-        return False
-    return True
+    cron, timezone = data.get("cron"), data.get("timezone") or "UTC"
+    if not isinstance(cron, str) or not cron.strip():
+        return [("cron", "is missing: when it starts, as 0 9 * * 1")]
+    found = check_cron(cron, timezone) if isinstance(timezone, str) else ("timezone", "is no text")
+    return [] if found is None else [found]
