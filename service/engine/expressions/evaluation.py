@@ -185,7 +185,7 @@ def _joined(parts: tuple[_Part, ...], variables: dict[str, Any], opened: Budget)
         text = (
             part.text if part.template is None else _as_text(_value(part.template, variables), opened.limits)
         )
-        size += len(text)
+        size += len(text.encode())
         opened.fit(size)
         texts.append(text)
     return "".join(texts)
