@@ -14,6 +14,8 @@ from service.engine.expressions.table import FILTERS, FUNCTIONS, TESTS, Entry
 
 ROOTS = ("input", "item", "items", "nodes", "trigger", "execution", "workflow", "now", "loop")
 
+_LISTED = 10
+"""As many names as a message lists."""
 _ALLOWED = (
     nodes.Const, nodes.TemplateData, nodes.Name, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Getattr,
     nodes.Getitem, nodes.Slice, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Add, nodes.Sub,
@@ -150,9 +152,13 @@ def _known(name: str, names: Iterable[str], what: str, source: str) -> None:
         return
     if name in FILTERS:
         raise ExpressionError(source, f"There is no {what} {name!r}, but a filter: value | {name}")
-    near = difflib.get_close_matches(name, list(names), n=1)
-    hint = f"is {near[0]!r} meant?" if near else f"there are {', '.join(sorted(names))}"
-    raise ExpressionError(source, f"There is no {what} {shortened(name)!r}; {hint}")
+    listed = list(names)
+    near = difflib.get_close_matches(name, listed, n=1)
+    if near:
+        hint = f"; is {near[0]!r} meant?"
+    else:
+        hint = f"; there are {', '.join(sorted(listed))}" if len(listed) <= _LISTED else ""
+    raise ExpressionError(source, f"There is no {what} {shortened(name)!r}{hint}")
 
 
 class _Joining(NodeTransformer):
