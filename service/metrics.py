@@ -37,7 +37,9 @@ WEBHOOK_SECONDS = Histogram(
     "Time until a webhook's receiver answered.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
 )
-WORKFLOW_RUNS = Counter("docsearch_workflow_runs", "Runs of workflows that ended here, by status.", ["status"])
+WORKFLOW_RUNS = Counter(
+    "docsearch_workflow_runs", "Runs of workflows that ended here, by status.", ["status"]
+)
 WORKFLOW_NODE_SECONDS = Histogram(
     "docsearch_workflow_node_seconds",
     "Time of a node's turn, by its type.",
