@@ -54,6 +54,7 @@ from service.teams.routes import teams_routers
 from service.usage.budgets import budgets_router
 from service.usage.routes import usage_routes
 from service.webhooks.routes import webhooks_router
+from service.workflows.routes import workflows_router
 
 
 def create_app(runtime: Runtime) -> Litestar:
@@ -159,6 +160,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *executions_routes,
             *hooks_routes,
             credentials_router,
+            workflows_router,
             speak_mcp,
             dify_router,
             *health_routes,
@@ -230,7 +232,6 @@ def _openapi() -> OpenAPIConfig:
             Tag("answers"),
             Tag("conversations"),
             Tag("AI models"),
-            Tag("workflows"),
             Tag("executions"),
             Tag("webhooks in"),
             Tag("account"),
@@ -239,6 +240,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("notifications"),
             Tag("usage"),
             Tag("webhooks"),
+            Tag("workflows"),
             Tag("OpenAI-compatible"),
             Tag("Dify"),
             Tag("health"),

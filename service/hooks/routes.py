@@ -134,8 +134,9 @@ async def _receive(
     hook: Hook,
 ) -> Response[bytes]:
     config = read_config(hook)
-    if config.method not in {"ANY", request.method}:
-        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"This webhook is called by {config.method}.")
+    method = config.method or "POST"
+    if method not in {"ANY", request.method}:
+        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"This webhook is called by {method}.")
     body = await _body(request)
     headers = {name.lower(): value for name, value in request.headers.items()}
     await check_signature(pool, secret_box, hook, config, headers, body)

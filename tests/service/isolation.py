@@ -167,6 +167,45 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/webhooks/{webhook_id}/deliveries": Expect("404 404 404 200 200"),
     "GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}": Expect("404 404 404 200 200"),
     "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": Expect("404 404 404 202 202"),
+    "POST /v1/workflows": Expect("404 403 201 201 201", {"name": "New", "team_id": TEAM}),
+    "GET /v1/workflows": Expect("200 200 200 200 200"),
+    "GET /v1/workflows/node-types": Expect("200 200 200 200 200"),
+    "POST /v1/workflows/validate": Expect("200 200 200 200 200", {"nodes": []}),
+    "POST /v1/workflows/import": Expect(
+        "404 403 201 201 201", {"nodes": [], "connections": []}, query="?team_id={team_id}"
+    ),
+    "GET /v1/workflows/public": Expect("200 200 200 200 200"),
+    # It is not public: that is something else than being in the team.
+    "GET /v1/workflows/public/{workflow_id}": Expect("404 404 404 404 404"),
+    "GET /v1/workflows/{workflow_id}": Expect("404 200 200 200 200"),
+    "PATCH /v1/workflows/{workflow_id}": Expect("404 403 200 200 200", {"name": "changed"}),
+    "DELETE /v1/workflows/{workflow_id}": Expect("404 403 204 204 204"),
+    "POST /v1/workflows/{workflow_id}/activate": Expect("404 403 200 200 200"),
+    "POST /v1/workflows/{workflow_id}/deactivate": Expect("404 403 200 200 200"),
+    "POST /v1/workflows/{workflow_id}/clone": Expect("404 403 201 201 201", {"team_id": TEAM}),
+    "GET /v1/workflows/{workflow_id}/versions": Expect("404 200 200 200 200"),
+    "GET /v1/workflows/{workflow_id}/versions/{version}": Expect("404 200 200 200 200"),
+    "GET /v1/workflows/{workflow_id}/compare": Expect("404 200 200 200 200", query="?from=1"),
+    "POST /v1/workflows/{workflow_id}/versions/{version}/restore": Expect("404 403 200 200 200", {}),
+    "GET /v1/workflows/{workflow_id}/export": Expect("404 200 200 200 200"),
+    "POST /v1/workflows/{workflow_id}/run": Expect("404 403 202 202 202", {"input": {"a": 1}}),
+    "POST /v1/workflows/{workflow_id}/nodes/{node_id}/run": Expect("404 403 202 202 202", {"input": {}}),
+    "GET /v1/executions": Expect("404 200 200 200 200", query="?team_id={team_id}"),
+    "GET /v1/executions/{execution_id}": Expect("404 200 200 200 200"),
+    "DELETE /v1/executions/{execution_id}": Expect("404 403 204 204 204"),
+    "GET /v1/executions/{execution_id}/logs": Expect("404 200 200 200 200"),
+    "GET /v1/executions/{execution_id}/events": Expect("404 200 200 200 200"),
+    # It has failed: there is nothing to cancel or to answer. tests/service/executions has those that run.
+    "POST /v1/executions/{execution_id}/cancel": Expect("404 403 409 409 409"),
+    "POST /v1/executions/{execution_id}/retry": Expect("404 403 202 202 202"),
+    "POST /v1/executions/{execution_id}/resume": Expect("404 403 409 409 409", {"reply": 1}),
+    "POST /v1/credentials": Expect(
+        "404 403 403 201 201", {"name": "new", "kind": "bearer", "value": {"token": "t"}, "team_id": TEAM}
+    ),
+    "GET /v1/credentials": Expect("200 200 200 200 200"),
+    "GET /v1/credentials/{credential_id}": Expect("404 404 200 200 200"),
+    "PATCH /v1/credentials/{credential_id}": Expect("404 404 403 200 200", {"name": "changed"}),
+    "DELETE /v1/credentials/{credential_id}": Expect("404 404 403 204 204"),
     # The body is multipart, which no row sends: whoever may upload is told so. tests/service/openai_api has the team's.
     "POST /v1/files": Expect("400 400 400 400 400"),
     "GET /v1/files": Expect("200 200 200 200 200"),
@@ -264,7 +303,11 @@ class World:
 
     def secrets(self) -> list[str]:
         """What no stranger may be told: all but the AI models, which are there for everybody, and a word."""
-        theirs = [id_ for name, id_ in self.ids.items() if name not in {"model_id", "model_name", "kind"}]
+        theirs = [
+            id_
+            for name, id_ in self.ids.items()
+            if name not in {"model_id", "model_name", "kind", "version", "node_id"}
+        ]
         return [MARK, MODEL_MARK, self.team_id, self.owner_id, *theirs]
 
 
@@ -451,6 +494,7 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         store_id,
         team_id,
     )
+    workflow_id = await _workflow(conn, team_id, owner_id)
     await conn.execute(
         "INSERT INTO budget (subject_kind, subject_id, monthly_limit) VALUES ('team', $1, 10), ('key', $2, 10)",
         team_id,
@@ -472,7 +516,75 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "invitation_id": invitation_id,
         "webhook_id": webhook_id,
         "delivery_id": delivery_id,
+        "workflow_id": workflow_id,
+        "node_id": "start",
+        "execution_id": await _execution(conn, workflow_id, owner_id),
+        "credential_id": await _credential(conn, team_id, owner_id),
+        "version": "1",
     }
+
+
+async def _execution(conn: Conn, workflow_id: str, owner_id: str) -> str:
+    """Return an execution that has failed."""
+    execution_id: str = await conn.fetchval(
+        """
+        INSERT INTO "WorkflowExecution" ("workflowId", "userId", "status", "inputData", "errorData", "logs", "version")
+        VALUES ($1, $2, 'FAILED', to_jsonb($3::text), to_jsonb($3::text),
+                ARRAY[jsonb_build_object('event', $3::text)], 1) RETURNING "id"
+        """,
+        workflow_id,
+        owner_id,
+        MARK,
+    )
+    await conn.execute(
+        """
+        INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, root_id, state, time_left_s)
+        SELECT $1, $2, "teamId", 1, $1, 'ended', 60 FROM "Workflow" WHERE "id" = $2
+        """,
+        execution_id,
+        workflow_id,
+    )
+    return execution_id
+
+
+async def _credential(conn: Conn, team_id: str, owner_id: str) -> str:
+    credential_id: str = await conn.fetchval(
+        "INSERT INTO credential (user_id, team_id, name, kind, sealed) VALUES ($1, $2, $3, 'bearer', $3) RETURNING id",
+        owner_id,
+        team_id,
+        MARK,
+    )
+    return credential_id
+
+
+async def _workflow(conn: Conn, team_id: str, owner_id: str) -> str:
+    """Return a draft of the team's that could be activated, with its first version and its webhook's address."""
+    workflow_id: str = await conn.fetchval(
+        """
+        INSERT INTO "Workflow" ("userId", "teamId", "name", "nodes", "connections")
+        VALUES ($1, $2, $3, jsonb_build_array(jsonb_build_object(
+            'id', 'start', 'type', 'trigger', 'name', $3::text, 'data', '{"kind": "webhook"}'::jsonb)), '[]')
+        RETURNING "id"
+        """,
+        owner_id,
+        team_id,
+        MARK,
+    )
+    await conn.execute(
+        """
+        INSERT INTO "WorkflowVersion" ("workflowId", "version", "nodes", "connections")
+        SELECT "id", 1, "nodes", "connections" FROM "Workflow" WHERE "id" = $1
+        """,
+        workflow_id,
+    )
+    await conn.execute(
+        """
+        INSERT INTO "WorkflowTrigger" ("workflowId", "nodeId", "type", "config", "token", "testToken")
+        VALUES ($1, 'start', 'WEBHOOK', '{}', 'token-' || $1, 'test-token-' || $1)
+        """,
+        workflow_id,
+    )
+    return workflow_id
 
 
 async def _conversation(conn: Conn, team_id: str, owner_id: str, message_id: str) -> str:
@@ -556,7 +668,7 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
 async def clear(service: Service) -> None:
     """Delete every world."""
     async with service.runtime.pool.acquire() as conn, conn.transaction():
-        for table in ('"Document"', '"Webhook"', '"AIConversation"', '"Team"', '"User"'):
+        for table in ('"Document"', '"Webhook"', '"AIConversation"', '"Workflow"', '"Team"', '"User"'):
             await conn.execute(f"DELETE FROM {table}")
         # The built-in one is no world's, and is asked again by the next.
         await conn.execute("""DELETE FROM "AIModel" WHERE "id" <> 'extractive'""")

@@ -114,7 +114,7 @@ def test_a_waiting_run_is_answered(server: Service, client: httpx.Client) -> Non
         server,
         [
             START,
-            node("ask", "wait", {"mode": "reply", "for": "reply"}),
+            node("ask", "wait", {"for": "reply"}),
             node("end", "set", {"fields": {"got": "{{ input.reply }}"}}),
         ],
         ["start>ask", "ask>end"],

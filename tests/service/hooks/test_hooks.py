@@ -90,7 +90,7 @@ def test_a_respond_node_answers_before_the_run_ends(server: Service, sender: htt
                 "respond",
                 {"status": 201, "headers": {"X-Mine": "yes"}, "body": {"got": "{{ input.n }}"}},
             ),
-            node("wait", "wait", {"mode": "reply", "for": "reply"}),
+            node("wait", "wait", {"for": "reply"}),
         ],
         ["hook>say", "say>wait"],
     )
@@ -191,7 +191,7 @@ def test_a_waiting_run_is_answered_at_its_own_address(
         [
             hook(responseMode="respondNode"),
             node("link", "respond", {"body": {"url": "{{ execution.resume_url }}"}}),
-            node("ask", "wait", {"mode": "reply", "for": "reply"}),
+            node("ask", "wait", {"for": "reply"}),
             node("end", "set", {"fields": {"answer": "{{ input.reply.ok }}"}, "mode": "replace"}),
         ],
         ["hook>link", "link>ask", "ask>end"],
