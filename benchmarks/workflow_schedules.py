@@ -54,6 +54,7 @@ async def main(ticks: int, seconds: float, workers: int) -> None:
                 process.start()
             await asyncio.to_thread(up.wait, 120)
             rows = await _measure(pool, processes, ticks, seconds)
+            assert [process.is_alive() for process in processes] == [False] + [True] * (workers - 1)
         finally:
             for process in processes:
                 process.kill()
@@ -99,8 +100,8 @@ async def _draw(pool: Pool, ticks: int) -> None:
         )
         await conn.execute(
             """
-            INSERT INTO "WorkflowSchedule" ("workflowId", "nodeId", "cronExpression", "nextRunAt")
-            SELECT "id", 'start', '0 0 1 1 *', 'infinity' FROM "Workflow"
+            INSERT INTO "WorkflowSchedule" ("workflowId", "nodeId", "cronExpression", "isActive")
+            SELECT "id", 'start', '0 0 1 1 *', false FROM "Workflow"
             """
         )
 
@@ -111,7 +112,7 @@ async def _measure(
     async with as_system(pool) as conn:
         await conn.execute(
             """
-            UPDATE "WorkflowSchedule" s SET "nextRunAt" =
+            UPDATE "WorkflowSchedule" s SET "isActive" = true, "nextRunAt" =
                 (now() + make_interval(secs => $1 + $2 * w."name"::integer / $3)) AT TIME ZONE 'UTC'
             FROM "Workflow" w WHERE w."id" = s."workflowId"
             """,
@@ -121,6 +122,7 @@ async def _measure(
         )
     begun = time.monotonic()
     await asyncio.sleep(START_S + seconds / 2)
+    assert all(process.is_alive() for process in processes)
     processes[0].kill()
     await asyncio.sleep(seconds / 2)
     while time.monotonic() - begun < START_S + seconds + PATIENCE_S:
