@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from pgqueuer.models import Job
 
@@ -15,7 +16,7 @@ from db.pool import Pool, open_pool
 from db.roles import ensure_login
 from db.schedules import DueSchedule
 from db.tenancy import as_system
-from db.workflow_documents import remember_origin
+from db.workflow_documents import record_document
 from service.engine.jobs import fire_event_triggers
 from service.engine.scheduling import MAX_MISSED, Tick, fire_due, settle
 from service.engine.starting import MAX_DEPTH
@@ -249,6 +250,16 @@ async def test_what_was_changed_or_is_new_is_computed_and_fires_nothing_late(
     assert row["next"].replace(tzinfo=UTC) == following
 
 
+@pytest.mark.parametrize("column", ["nextRunAt", "lastRunAt"])
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "290000-01-01", "4000-01-01 BC"])
+async def test_nobody_writes_a_time_that_would_stop_every_worker(
+    engine: Engine, column: str, moment: str
+) -> None:
+    await engine.draw([schedule()], [])
+    with pytest.raises(asyncpg.CheckViolationError):
+        await engine.fetch(f"""UPDATE "WorkflowSchedule" SET "{column}" = '{moment}' """)
+
+
 @pytest.mark.parametrize("change", ['"isActive" = false', "\"status\" = 'PAUSED'"])
 async def test_a_paused_workflow_does_not_fire(engine: Engine, change: str) -> None:
     await engine.draw([schedule()], [])
@@ -275,7 +286,7 @@ async def document_is_ready(engine: Engine, origin: str | None = None) -> Job | 
             document_id,
         )
         if origin is not None:
-            await remember_origin(conn, document_id, origin)
+            await record_document(conn, document_id, origin)
         await outbox.emit_document(conn, engine.user_id, "document.ready", document_id)
     rows = await engine.fetch("DELETE FROM pgqueuer WHERE entrypoint = 'fire_event_triggers' RETURNING *")
     return Job.model_validate(rows[0]) if rows else None
