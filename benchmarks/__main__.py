@@ -3,7 +3,17 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("quality", "embedding", "ingest", "http_search", "isolation", "answers", "chat", "startup")
+BENCHMARKS = (
+    "quality",
+    "embedding",
+    "ingest",
+    "http_search",
+    "isolation",
+    "answers",
+    "chat",
+    "workflow_schedules",
+    "startup",
+)
 
 
 def main() -> None:

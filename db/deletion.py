@@ -24,6 +24,7 @@ _INVOLVED = """
     UNION SELECT "teamId" FROM "AIConversation" WHERE "userId" = $1
     UNION SELECT "teamId" FROM "Webhook" WHERE "userId" = $1
     UNION SELECT team_id FROM collection WHERE user_id = $1
+    UNION SELECT team_id FROM credential WHERE user_id = $1
     UNION SELECT "teamId" FROM "UsageLog" WHERE "userId" = $1
     UNION SELECT team_id FROM team_invitation WHERE invited_by = $1
 """
@@ -130,6 +131,10 @@ async def hand_over(conn: Conn, user_id: str, heirs: Mapping[str, str]) -> dict[
             UPDATE collection c SET user_id = heir.user_id FROM heir
             WHERE c.user_id = $1 AND c.team_id = heir.team_id RETURNING 1
         ),
+        credentials AS (
+            UPDATE credential c SET user_id = heir.user_id FROM heir
+            WHERE c.user_id = $1 AND c.team_id = heir.team_id RETURNING 1
+        ),
         invitations AS (
             UPDATE team_invitation i SET invited_by = heir.user_id FROM heir
             WHERE i.invited_by = $1 AND i.team_id = heir.team_id RETURNING 1
@@ -141,7 +146,8 @@ async def hand_over(conn: Conn, user_id: str, heirs: Mapping[str, str]) -> dict[
         SELECT (SELECT count(*) FROM documents) AS documents, (SELECT count(*) FROM workflows) AS workflows,
                (SELECT count(*) FROM executions) AS executions, (SELECT count(*) FROM conversations) AS conversations,
                (SELECT count(*) FROM webhooks) AS webhooks, (SELECT count(*) FROM invitations) AS invitations,
-               (SELECT count(*) FROM collections) AS collections, (SELECT count(*) FROM usage) AS usage
+               (SELECT count(*) FROM collections) AS collections, (SELECT count(*) FROM credentials) AS credentials,
+               (SELECT count(*) FROM usage) AS usage
         """,
         user_id,
         list(heirs.keys()),
@@ -177,6 +183,8 @@ async def delete_belongings(conn: Conn, person: Person, team_ids: Sequence[str])
         templates AS (DELETE FROM "Template" WHERE "authorId" = $1 RETURNING 1),
         webhooks AS (DELETE FROM "Webhook" WHERE "userId" = $1 OR "teamId" = ANY($3::text[]) RETURNING 1),
         collections AS (DELETE FROM collection WHERE user_id = $1 OR team_id = ANY($3::text[]) RETURNING 1),
+        credentials AS (DELETE FROM credential WHERE user_id = $1 OR team_id = ANY($3::text[]) RETURNING 1),
+        ratings AS (DELETE FROM template_rating WHERE user_id = $1 RETURNING 1),
         api_keys AS (DELETE FROM "ApiKey" WHERE "userId" = $1 RETURNING "id"),
         notifications AS (DELETE FROM "Notification" WHERE "userId" = $1 RETURNING 1),
         usage AS (DELETE FROM "UsageLog" WHERE "userId" = $1 RETURNING 1),
@@ -192,7 +200,8 @@ async def delete_belongings(conn: Conn, person: Person, team_ids: Sequence[str])
         )
         SELECT (SELECT count(*) FROM executions) AS executions, (SELECT count(*) FROM conversations) AS conversations,
                (SELECT count(*) FROM templates) AS templates, (SELECT count(*) FROM webhooks) AS webhooks,
-               (SELECT count(*) FROM collections) AS collections, (SELECT count(*) FROM api_keys) AS api_keys,
+               (SELECT count(*) FROM collections) AS collections, (SELECT count(*) FROM credentials) AS credentials,
+               (SELECT count(*) FROM ratings) AS ratings, (SELECT count(*) FROM api_keys) AS api_keys,
                (SELECT count(*) FROM notifications) AS notifications,
                (SELECT count(*) FROM usage) AS usage, (SELECT count(*) FROM invitations) AS invitations
         """,
@@ -301,6 +310,9 @@ async def count_remaining(conn: Conn, user_id: str) -> int:
             UNION ALL SELECT count(*) FROM "Webhook" WHERE "userId" = $1
             UNION ALL SELECT count(*) FROM team_invitation WHERE invited_by = $1
             UNION ALL SELECT count(*) FROM collection WHERE user_id = $1
+            UNION ALL SELECT count(*) FROM credential WHERE user_id = $1
+            UNION ALL SELECT count(*) FROM template_rating WHERE user_id = $1
+            UNION ALL SELECT count(*) FROM workflow_run WHERE space_id = $1
             UNION ALL SELECT count(*) FROM stripe_subscription WHERE user_id = $1
             UNION ALL SELECT count(*) FROM idempotency_key WHERE user_id = $1
             UNION ALL SELECT count(*) FROM conversation_turn WHERE user_id = $1

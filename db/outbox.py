@@ -85,9 +85,9 @@ async def _listening(conn: Conn, space_id: str, event_type: EventType) -> tuple[
                      AND w."isActive" AND (w."events" = '{}' OR w."events" IS NULL OR $2 = ANY(w."events"))
                ) AS webhooks,
                EXISTS (
-                   SELECT FROM "WorkflowTrigger" t JOIN "Workflow" f ON f."id" = t."workflowId"
-                   WHERE t."type" = 'EVENT' AND t."isActive" AND t."eventType" = $2
-                     AND COALESCE(f."teamId", f."userId") = $1
+                   SELECT FROM "Workflow" f JOIN "WorkflowTrigger" t ON t."workflowId" = f."id"
+                   WHERE (f."teamId" = $1 OR f."teamId" IS NULL AND f."userId" = $1)
+                     AND t."type" = 'EVENT' AND t."isActive" AND t."eventType" = $2
                ) AS has_workflows
         """,
         space_id,

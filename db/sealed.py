@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from db.pool import Conn
 
-Place = Literal["webhook_secrets", "previous_webhook_secrets", "model_keys"]
+Place = Literal["webhook_secrets", "previous_webhook_secrets", "model_keys", "credentials"]
 
 
 class _Sql(NamedTuple):
@@ -29,6 +29,10 @@ _SQL: Mapping[Place, _Sql] = {
         WHERE jsonb_typeof("config" -> 'apiKey') = 'string' AND "config" ->> 'apiKey' <> ''""",
         """UPDATE "AIModel" SET "config" = jsonb_set("config", '{apiKey}', to_jsonb($3::text))
         WHERE "id" = $1 AND "config" ->> 'apiKey' = $2""",
+    ),
+    "credentials": _Sql(
+        "SELECT id, sealed AS value FROM credential",
+        "UPDATE credential SET sealed = $3 WHERE id = $1 AND sealed = $2",
     ),
 }
 PLACES = tuple(_SQL)

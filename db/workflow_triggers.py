@@ -94,7 +94,8 @@ async def list_event_triggers(conn: Conn, space_id: str, event_type: str) -> lis
         """
         SELECT t."id" AS trigger_id, t."nodeId" AS node_id, w."id" AS workflow_id, w."userId" AS user_id
         FROM "WorkflowTrigger" t JOIN "Workflow" w ON w."id" = t."workflowId"
-        WHERE t."type" = 'EVENT' AND t."isActive" AND t."eventType" = $2 AND COALESCE(w."teamId", w."userId") = $1
+        WHERE (w."teamId" = $1 OR w."teamId" IS NULL AND w."userId" = $1)
+          AND t."type" = 'EVENT' AND t."isActive" AND t."eventType" = $2
           AND w."isActive" AND w."status" = 'ACTIVE' AND t."nodeId" IS NOT NULL
         ORDER BY t."id"
         """,

@@ -13,23 +13,25 @@ async def ensure_version(conn: Conn, workflow_id: str, changelog: str | None = N
 
     The web application changes workflows without one. Holds the workflow's row; returns None where it is gone.
     """
-    number: int | None = await conn.fetchval(
+    locked = await conn.fetchval('SELECT true FROM "Workflow" WHERE "id" = $1 FOR NO KEY UPDATE', workflow_id)
+    if not locked:
+        return None
+    # A statement of its own: it sees the version of whoever the lock had to wait for.
+    number: int = await conn.fetchval(
         """
-        WITH workflow AS (
-            SELECT "id", "nodes", "connections" FROM "Workflow" WHERE "id" = $1 FOR NO KEY UPDATE
-        ),
-        newest AS (
+        WITH newest AS (
             SELECT v."version", v."nodes", v."connections" FROM "WorkflowVersion" v
             WHERE v."workflowId" = $1 ORDER BY v."version" DESC LIMIT 1
         ),
         added AS (
             INSERT INTO "WorkflowVersion" ("workflowId", "version", "nodes", "connections", "changelog")
             SELECT w."id", COALESCE((SELECT "version" FROM newest), 0) + 1, w."nodes", w."connections", $2
-            FROM workflow w
-            WHERE NOT EXISTS (SELECT FROM newest n WHERE n."nodes" = w."nodes" AND n."connections" = w."connections")
+            FROM "Workflow" w
+            WHERE w."id" = $1 AND NOT EXISTS (
+                SELECT FROM newest n WHERE n."nodes" = w."nodes" AND n."connections" = w."connections")
             RETURNING "version"
         )
-        SELECT COALESCE((SELECT "version" FROM added), (SELECT "version" FROM newest)) FROM workflow
+        SELECT COALESCE((SELECT "version" FROM added), (SELECT "version" FROM newest))
         """,
         workflow_id,
         changelog,

@@ -148,6 +148,13 @@ ALTER TABLE "WorkflowSchedule"
     ADD COLUMN "lastProblem" text;                  -- why its last tick started nothing
 CREATE UNIQUE INDEX "WorkflowSchedule_workflowId_nodeId_key" ON "WorkflowSchedule"("workflowId", "nodeId");
 
+-- Every worker reads them, whosever they are: nobody writes one that stops it, such as 'infinity'.
+UPDATE "WorkflowSchedule" SET "nextRunAt" = NULL WHERE "nextRunAt" NOT BETWEEN '1970-01-01' AND '9998-12-31';
+UPDATE "WorkflowSchedule" SET "lastRunAt" = NULL WHERE "lastRunAt" NOT BETWEEN '1970-01-01' AND '9998-12-31';
+ALTER TABLE "WorkflowSchedule"
+    ADD CONSTRAINT workflow_schedule_next_sane CHECK ("nextRunAt" BETWEEN '1970-01-01' AND '9998-12-31'),
+    ADD CONSTRAINT workflow_schedule_last_sane CHECK ("lastRunAt" BETWEEN '1970-01-01' AND '9998-12-31');
+
 -- A schedule that was changed is computed anew, by whomever it was changed.
 CREATE FUNCTION forget_next_run() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -302,6 +309,7 @@ DROP TABLE template_rating, credential, workflow_document, workflow_log, workflo
 DROP FUNCTION count_execution_start, count_execution_end, number_workflow_revision, forget_next_run, rate_template;
 ALTER TABLE plan DROP COLUMN concurrent_executions, DROP COLUMN executions_per_minute;
 ALTER TABLE "Template" DROP COLUMN "settings";
+ALTER TABLE "WorkflowSchedule" DROP CONSTRAINT workflow_schedule_next_sane, DROP CONSTRAINT workflow_schedule_last_sane;
 ALTER TABLE "WorkflowSchedule" DROP COLUMN "nodeId", DROP COLUMN "missed", DROP COLUMN "overlap", DROP COLUMN "lastProblem";
 ALTER TABLE "WorkflowTrigger" DROP COLUMN "nodeId", DROP COLUMN "token", DROP COLUMN "testToken", DROP COLUMN "eventType",
     DROP COLUMN "lastFiredAt";

@@ -4,11 +4,17 @@ Daylight saving goes as in Debian's cron: what falls into the hour that is skipp
 the hour that comes twice runs once; a job of every hour or minute runs in each of them.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from datetime import timezone as fixed
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+
+_CHANGE = timedelta(hours=3)
+"""More than any clock is ever put forward or back by, but where a country crosses the date line."""
+_SECOND = timedelta(seconds=1)
 
 _NAMES = {
     "@yearly": "0 0 1 1 *",
@@ -58,7 +64,7 @@ def ticks_after(expression: str, timezone: str, after: datetime, count: int) -> 
     if not is_timezone(timezone):
         raise ValueError(f"{timezone!r} is no time zone")
     try:
-        return [tick.astimezone(UTC) for tick in islice(_ticks(expression, timezone, after), count)]
+        return list(islice(_ticks(expression, timezone, after), count))
     except CronSimError as exc:
         raise ValueError(f"{expression!r} is no cron expression: {exc}") from exc
 
@@ -68,18 +74,87 @@ def last_tick(expression: str, timezone: str, until: datetime) -> datetime | Non
     if not is_timezone(timezone):
         raise ValueError(f"{timezone!r} is no time zone")
     try:
-        ticks = _ticks(expression, timezone, until, reverse=True)
-        return next((tick.astimezone(UTC) for tick in ticks if tick <= until), None)
+        return next(_ticks(expression, timezone, until, reverse=True), None)
     except CronSimError as exc:
         raise ValueError(f"{expression!r} is no cron expression: {exc}") from exc
 
 
-def _ticks(expression: str, timezone: str, start: datetime, *, reverse: bool = False) -> CronSim:
+def _ticks(expression: str, timezone: str, start: datetime, *, reverse: bool = False) -> Iterator[datetime]:
+    """Return the moments after start, in UTC; reversed, those up to it, the last one first."""
     text = expression.strip()
     text = _NAMES.get(text.lower(), text)
-    if len(text.split()) != 5:  # cronsim also reads seconds, which nothing here looks at so often
+    fields = text.split()
+    if len(fields) != 5:  # cronsim also reads seconds, which nothing here looks at so often
         raise CronSimError("it has five fields")
+    CronSim(text, start)  # raises what is wrong with it here, not at the first tick
+    zone = ZoneInfo(timezone)
     if reverse:
-        # The moment itself counts; cronsim looks before it, and at whole minutes.
-        start += timedelta(minutes=1)
-    return CronSim(text, start.astimezone(ZoneInfo(timezone)), reverse=reverse)
+        start = start.replace(second=0, microsecond=0)
+    if fields[0].startswith("*") or fields[1].startswith("*"):
+        return _whenever_shown(text, zone, start, reverse=reverse)
+    return _once_a_day(text, zone, start, reverse=reverse)
+
+
+def _once_a_day(text: str, zone: ZoneInfo, start: datetime, *, reverse: bool) -> Iterator[datetime]:
+    origin = _origin(start, reverse=reverse)
+    before, behind = start - _CHANGE, start + _CHANGE
+    if _offset(before, zone) != _offset(behind, zone):
+        # cronsim goes by what the clock shows, which does not say which of the two it is in an hour that comes twice.
+        origin = behind if reverse else before
+    ticks = (tick.astimezone(UTC) for tick in CronSim(text, origin.astimezone(zone), reverse=reverse))
+    return (tick for tick in ticks if (tick <= start if reverse else tick > start))
+
+
+def _whenever_shown(text: str, zone: ZoneInfo, start: datetime, *, reverse: bool) -> Iterator[datetime]:
+    """Every minute at which the zone's clock shows what the expression says.
+
+    From one change of the clock to the next, at a fixed offset: cronsim loses ticks where it is put by half an hour.
+    """
+    at, origin = start, _origin(start, reverse=reverse)
+    change: datetime | None = start
+    while change is not None:
+        offset = fixed(_offset(at, zone))
+        change = None
+        for found in CronSim(text, origin.astimezone(offset), reverse=reverse):
+            tick = found.astimezone(UTC)
+            change = _change_between(at, tick, zone)
+            if change is not None:
+                at, origin = change, change + (_SECOND if reverse else -_SECOND)
+                break
+            yield tick
+            at = tick
+
+
+def _change_between(at: datetime, tick: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return the moment after at at which the clock is changed, where that is near at, or before a tick and near it.
+
+    Of one that is near neither, nothing is shown that is not shown at one of them.
+    """
+    near = _CHANGE if tick > at else -_CHANGE
+    beyond = at + near if abs(tick - at) > _CHANGE else tick
+    for there in (beyond, tick - near if abs(tick - beyond) > _CHANGE else beyond, tick):
+        if _offset(there, zone) != _offset(at, zone):
+            return _bisect(at, there, zone)
+        at = there
+    return None
+
+
+def _bisect(at: datetime, there: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first moment after at, towards another, with that one's offset."""
+    offset = _offset(at, zone)
+    while abs(there - at) > _SECOND:
+        middle = at + (there - at) / 2
+        if _offset(middle, zone) == offset:
+            at = middle
+        else:
+            there = middle
+    return there.replace(microsecond=0)
+
+
+def _origin(start: datetime, *, reverse: bool) -> datetime:
+    """Return where cronsim begins: reversed, the moment itself counts, and cronsim looks before it."""
+    return start + timedelta(minutes=1) if reverse else start
+
+
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()

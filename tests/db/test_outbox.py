@@ -125,14 +125,20 @@ async def test_without_a_webhook_it_is_one_statement_and_writes_nothing(conn: Co
     assert await written(conn) == []
 
 
-async def test_webhooks_are_looked_up_by_index(conn: Conn, ann: str) -> None:
+async def test_webhooks_and_workflows_are_looked_up_by_index(conn: Conn, ann: str) -> None:
     await conn.execute(
         """
+        SET session_replication_role = replica;  -- nobody there, and no limits
+        INSERT INTO "Workflow" ("id", "name", "nodes", "connections", "userId")
+        SELECT 'w' || i, 'w', '[]', '[]', 'user ' || i FROM generate_series(1, 5000) AS i;
+        INSERT INTO "WorkflowTrigger" ("workflowId", "nodeId", "type", "config", "eventType")
+        SELECT 'w' || i, 'n', 'EVENT', '{}', 'document.ready' FROM generate_series(1, 5000) AS i;
+        SET session_replication_role = DEFAULT;
         INSERT INTO "Webhook" ("userId", "url", "secret") SELECT 'user ' || i, 'https://example.com', 'enc:…'
         FROM generate_series(1, 5000) AS i
         """
     )
-    await conn.execute('ANALYZE "Webhook"')
+    await conn.execute('ANALYZE "Webhook", "Workflow", "WorkflowTrigger"')
     with logged(conn) as statements:
         await outbox.emit(conn, ann, "document.ready", {})
         await asyncio.sleep(0)

@@ -63,6 +63,15 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
         VALUES ('w', 'w', '[]', '[]', 'owner', 'team');
         INSERT INTO "WorkflowVersion" ("workflowId", "version", "nodes", "connections") VALUES ('w', 1, '[]', '[]');
         INSERT INTO "WorkflowExecution" ("workflowId", "userId") VALUES ('w', 'owner');
+        INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, root_id, time_left_s)
+        SELECT "id", 'w', 'team', 1, "id", 60 FROM "WorkflowExecution";
+        INSERT INTO workflow_step (execution_id, node_id, status, started_at)
+        SELECT execution_id, 'n', 'waiting', now() FROM workflow_run;
+        INSERT INTO workflow_step_item SELECT execution_id, 'n', '', 0, '[]' FROM workflow_run;
+        INSERT INTO workflow_log SELECT execution_id, 0, '{}' FROM workflow_run;
+        INSERT INTO workflow_document SELECT 'd', execution_id FROM workflow_run;
+        INSERT INTO credential (id, user_id, team_id, name, kind, sealed)
+        VALUES ('cred', 'owner', 'team', 'erp', 'bearer', 's'), ('own', 'owner', NULL, 'erp', 'bearer', 's');
         INSERT INTO "WorkflowTrigger" ("workflowId", "type", "config") VALUES ('w', 'MANUAL', '{}');
         INSERT INTO "WorkflowSchedule" ("workflowId", "cronExpression") VALUES ('w', '* * * * *');
         INSERT INTO "AIModel" ("id", "name", "provider", "modelId", "config") VALUES ('ai', 'n', 'OPENAI', 'x', '{}');
@@ -74,8 +83,11 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
         INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'x@y.z', 'MEMBER', 'owner');
         INSERT INTO audit_log (actor, actor_id, action, resource_type, resource_id, team_id)
         VALUES ('user', 'owner', 'a', 'team', 'team', 'team');
-        INSERT INTO "Template" ("name", "description", "category", "nodes", "connections", "authorId", "authorName")
-        VALUES ('draft', 'd', 'c', '{}', '{}', 'owner', 'Owner');
+        INSERT INTO "Template" ("id", "name", "description", "category", "nodes", "connections", "authorId",
+                                "authorName", "isPublished")
+        VALUES ('draft', 'draft', 'd', 'c', '{}', '{}', 'owner', 'Owner', false),
+               ('public', 'public', 'd', 'c', '{}', '{}', 'owner', 'Owner', true);
+        INSERT INTO template_rating (template_id, user_id, stars) VALUES ('public', 'admin', 4);
     """)
     return conn
 
@@ -156,7 +168,9 @@ SEEN = {
     "webhook_delivery": "0 0 0 1 1",
     "team_invitation": "0 0 0 1 1",
     "audit_log": "0 0 0 0 1",
-    '"Template"': "0 0 0 0 1",
+    '"Template"': "1 1 1 1 2",  # the one that is published
+    "template_rating": "0 0 0 1 0",  # one's own: how many stars somebody gave is nobody else's to know
+    "credential": "0 0 1 1 2",
     "plan": "3 3 3 3 3",
     "budget": "0 2 2 2 4",  # the team's, and its plan's
     "budget_reservation": "0 2 2 2 4",
@@ -178,7 +192,7 @@ async def test_without_claims_nothing_is_seen(pool: Pool, world: Conn) -> None:
                 claims,
             )
             seen = {table: await conn.fetchval(f"SELECT count(*) FROM {table}") for table in SEEN}
-        assert {table for table, count in seen.items() if count} == {"plan"}, claims
+        assert {table for table, count in seen.items() if count} == {"plan", '"Template"'}, claims
 
 
 async def test_what_the_service_keeps_for_itself_is_closed_to_people(pool: Pool, world: Conn) -> None:
@@ -188,6 +202,7 @@ async def test_what_the_service_keeps_for_itself_is_closed_to_people(pool: Pool,
     """)
     own = {row["name"] for row in tables} - {table.strip('"') for table in SEEN}
     assert own >= {"rate_limit", "received_event", "deleted_identity", "pgqueuer", "vector_index"}
+    assert own >= {"workflow_run", "workflow_step", "workflow_step_item", "workflow_log", "workflow_document"}
     for table in own:
         async with acting(pool, "owner") as conn:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -266,7 +281,48 @@ CHANGES = {
     """INSERT INTO "Webhook" ("userId", "url", "secret", "totalCalls") VALUES ('{me}', 'u', 's', 2147483647)""": (
         "! ! ! ! !"
     ),
-    """UPDATE "Template" SET "name" = 'x' """: "0 0 0 0 1",
+    """UPDATE "Template" SET "name" = 'x' """: "0 0 0 0 2",
+    """UPDATE "Template" SET "settings" = '{}' """: "0 0 0 0 2",
+    'UPDATE "Template" SET "rating" = 5': "! ! ! ! !",
+    "INSERT INTO template_rating (template_id, user_id, stars) VALUES ('public', '{me}', 5) ON CONFLICT DO NOTHING": (
+        "1 1 1 0 1"
+    ),
+    "INSERT INTO template_rating (template_id, user_id, stars) VALUES ('draft', '{me}', 5)": "! ! ! ! !",
+    "INSERT INTO template_rating (template_id, user_id, stars) VALUES ('public', 'owner', 1)": "! ! ! ! 1",
+    "UPDATE template_rating SET stars = 1": "0 0 0 1 0",
+    "UPDATE template_rating SET template_id = 'draft' ": "! ! ! ! !",
+    "UPDATE template_rating SET user_id = '{me}' ": "! ! ! ! !",
+    "DELETE FROM template_rating": "0 0 0 1 0",
+    "SELECT sealed FROM credential": "! ! ! ! !",
+    "UPDATE credential SET name = sealed": "! ! ! ! !",
+    "UPDATE credential SET name = name WHERE id = 'cred' RETURNING sealed": "! ! ! ! !",
+    "INSERT INTO credential (user_id, team_id, name, kind, sealed) VALUES ('{me}', 'team', 'n', 'bearer', 's')": (
+        "! ! ! 1 1"
+    ),
+    "INSERT INTO credential (user_id, name, kind, sealed) VALUES ('{me}', 'n', 'bearer', 's')": "1 1 1 1 1",
+    "INSERT INTO credential (user_id, name, kind, sealed) VALUES ('owner', 'n', 'bearer', 's')": "! ! ! ! 1",
+    "INSERT INTO credential (user_id, team_id, name, kind, sealed) VALUES ('owner', 'team', 'n', 'bearer', 's')": (
+        "! ! ! ! 1"
+    ),
+    "INSERT INTO credential (user_id, name, kind, sealed, last_used_at) VALUES ('{me}', 'n', 'bearer', 's', now())": (
+        "! ! ! ! !"
+    ),
+    "UPDATE credential SET sealed = 'x' ": "0 0 0 1 2",
+    "UPDATE credential SET hosts = '{}' ": "0 0 0 1 2",
+    "UPDATE credential SET team_id = 'theirs' ": "! ! ! ! !",
+    "UPDATE credential SET user_id = '{me}' ": "! ! ! ! !",
+    "UPDATE credential SET kind = 'header' ": "! ! ! ! !",
+    "DELETE FROM credential": "0 0 0 1 2",
+    'UPDATE "Workflow" SET "revision" = 1': "! ! ! ! !",
+    """UPDATE "WorkflowExecution" SET "version" = 1""": "! ! ! ! !",
+    """UPDATE "WorkflowExecution" SET "retryOf" = "id" """: "! ! ! ! !",
+    """UPDATE "WorkflowExecution" SET "parentExecutionId" = "id" """: "! ! ! ! !",
+    # Triggers and schedules are written by whoever writes the workflow, as the web application does.
+    """UPDATE "WorkflowTrigger" SET "token" = 'known' """: "0 0 1 1 1",
+    """UPDATE "WorkflowSchedule" SET "nextRunAt" = now()""": "0 0 1 1 1",
+    """UPDATE "WorkflowSchedule" SET "missed" = 'all' """: "0 0 1 1 1",
+    "UPDATE plan SET executions_per_minute = NULL": "! ! ! ! !",
+    "UPDATE plan SET concurrent_executions = NULL": "! ! ! ! !",
     """UPDATE "Template" SET "isFeatured" = true""": "! ! ! ! !",
     """INSERT INTO team_invitation (team_id, email, role, invited_by) VALUES ('team', 'a@b.c', 'ADMIN', '{me}')""": (
         "! ! ! 1 1"
@@ -482,6 +538,8 @@ async def test_policies_and_permissions_say_the_same(pool: Pool, world: Conn) ->
             WITH d AS (UPDATE "TeamMember" SET "role" = 'OWNER' WHERE "userId" = 'owner' RETURNING 1)
             SELECT count(*) FROM d""",
         "webhooks:manage": 'SELECT count(*) FROM "Webhook"',
+        "credentials:manage": """
+            WITH d AS (UPDATE credential SET name = 'x' WHERE team_id = 'team' RETURNING 1) SELECT count(*) FROM d""",
         "usage:read": 'SELECT count(*) FROM "UsageLog"',
         "audit:read": "SELECT count(*) FROM audit_log",
     }

@@ -79,6 +79,9 @@ def test_nothing_of_theirs_is_left_and_the_teams_keep_theirs(busy: Service) -> N
         "rate_limit",
         "collection",
         "collection_document",
+        "credential",
+        "template_rating",
+        "workflow_run",
     }
     assert personal <= tables_that_name(busy, world.ann, "ann@example.com")
     assert len(stored_files(busy)) == 3
@@ -99,6 +102,8 @@ def test_nothing_of_theirs_is_left_and_the_teams_keep_theirs(busy: Service) -> N
         "templates": 1,
         "webhooks": 1,
         "collections": 2,
+        "credentials": 2,
+        "ratings": 1,
         "notifications": 1,
         "usage": 5,  # a search, and the upload and the reading of two documents
         "invitations": 1,
@@ -112,6 +117,7 @@ def test_nothing_of_theirs_is_left_and_the_teams_keep_theirs(busy: Service) -> N
         "conversations": 1,
         "webhooks": 1,
         "collections": 2,
+        "credentials": 2,
         "invitations": 1,
         "usage": 3,
     }
@@ -124,8 +130,11 @@ def test_nothing_of_theirs_is_left_and_the_teams_keep_theirs(busy: Service) -> N
         busy, 'SELECT DISTINCT "userId" AS id FROM "Document" UNION SELECT "userId" FROM "Workflow"'
     )
     assert owners == [{"id": world.bob}]
-    assert fetch(busy, 'SELECT "name", "authorName" AS by FROM "Template"') == [
-        {"name": "Public", "by": "Former author"}
+    assert fetch(busy, 'SELECT "name", "authorName" AS by, "rating", "reviews" FROM "Template"') == [
+        {"name": "Public", "by": "Former author", "rating": 2.0, "reviews": 1}
+    ]
+    assert fetch(busy, "SELECT DISTINCT user_id AS by, sealed FROM credential") == [
+        {"by": world.bob, "sealed": "s"}
     ]
     assert fetch(
         busy, 'SELECT "tokens" FROM "UsageLog" WHERE "teamId" = $1 AND "tokens" = 7', world.shared

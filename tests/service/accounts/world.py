@@ -95,6 +95,14 @@ INSERT INTO "WorkflowVersion" ("workflowId", "version", "nodes", "connections") 
 INSERT INTO "WorkflowTrigger" ("workflowId", "type", "config") VALUES ('own', 'MANUAL', '{}');
 INSERT INTO "WorkflowSchedule" ("workflowId", "cronExpression") VALUES ('own', '0 * * * *');
 INSERT INTO "WorkflowExecution" ("workflowId", "userId") VALUES ('own', '<ann>'), ('teams', '<ann>'), ('lone', '<ann>');
+INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, root_id, time_left_s, plan)
+SELECT e."id", w."id", COALESCE(w."teamId", w."userId"), 1, e."id", 60, '{"trigger": {"user_id": "<ann>"}}'
+FROM "WorkflowExecution" e JOIN "Workflow" w ON w."id" = e."workflowId" WHERE w."id" <> 'teams';
+INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, root_id, time_left_s)
+SELECT "id", 'teams', '<shared>', 1, "id", 60 FROM "WorkflowExecution" WHERE "workflowId" = 'teams';
+INSERT INTO credential (user_id, team_id, name, kind, sealed)
+VALUES ('<ann>', NULL, 'own', 'bearer', 's'), ('<ann>', '<shared>', 'shared', 'bearer', 's'),
+       ('<ann>', '<alone>', 'alone', 'bearer', 's'), ('<ann>', '<left>', 'left', 'bearer', 's');
 INSERT INTO "AIModel" ("id", "name", "provider", "modelId", "config") VALUES ('model', 'M', 'OPENAI', 'm', '{}');
 INSERT INTO "AIConversation" ("userId", "modelId", "title", "teamId")
 VALUES ('<ann>', 'model', 'own', NULL), ('<ann>', 'model', 'teams', '<shared>'),
@@ -105,6 +113,9 @@ INSERT INTO "Template"
     ("name", "description", "category", "nodes", "connections", "authorId", "authorName", "isPublished")
 VALUES ('Public', '', 'x', '[]', '[]', '<ann>', 'Ann Lee', true),
        ('Draft', '', 'x', '[]', '[]', '<ann>', 'Ann Lee', false);
+INSERT INTO template_rating (template_id, user_id, stars)
+SELECT t."id", rated.by, rated.stars
+FROM "Template" t, (VALUES ('<ann>', 5), ('<bob>', 2)) AS rated (by, stars) WHERE t."isPublished";
 INSERT INTO "Webhook" ("id", "userId", "url", "secret", "teamId")
 VALUES ('hook-own', '<ann>', 'https://a.example.com', 's', NULL),
        ('hook-team', '<ann>', 'https://b.example.com', 's', '<shared>');

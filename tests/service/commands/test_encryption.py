@@ -42,12 +42,28 @@ async def add_model(conn: Conn, config: dict[str, object]) -> str:
     return model_id
 
 
+async def add_credential(conn: Conn, sealed: str) -> str:
+    credential_id: str = await conn.fetchval(
+        """
+        WITH ann AS (
+            INSERT INTO "User" ("id", "clerkId", "email") VALUES ('ann', 'ann', 'ann@example.com')
+            ON CONFLICT DO NOTHING
+        )
+        INSERT INTO credential (user_id, name, kind, sealed)
+        VALUES ('ann', gen_random_uuid()::text, 'bearer', $1) RETURNING id
+        """,
+        sealed,
+    )
+    return credential_id
+
+
 async def all_secrets(conn: Conn) -> list[str]:
     rows = await conn.fetch(
         """
         SELECT "secret" AS value FROM "Webhook"
         UNION ALL SELECT "previousSecret" FROM "Webhook" WHERE "previousSecret" IS NOT NULL
         UNION ALL SELECT "config" ->> 'apiKey' FROM "AIModel" WHERE "config" ->> 'apiKey' <> ''
+        UNION ALL SELECT sealed FROM credential
         """
     )
     return [row["value"] for row in rows]
@@ -63,12 +79,15 @@ async def test_everything_is_resealed_and_the_old_key_is_not_needed(
     await add_model(conn, {"apiKey": "sk-plain"})
     for config in ({}, {"apiKey": ""}, {"apiKey": None}, {"apiKey": 7}):
         await add_model(conn, dict(config))
+    credential_id = await add_credential(conn, old.seal('{"token":"t-1"}'))
+    await add_credential(conn, SecretBox(NEW).seal('{"token":"t-2"}'))
     result = await asyncio.to_thread(run, "keys", "rotate-encryption", "--json")
     assert result.exit_code == 0, result.stderr
     assert reply(result) == {
         "webhook_secrets": {"resealed": 4, "current": 1, "unreadable": 0},
         "previous_webhook_secrets": {"resealed": 3, "current": 0, "unreadable": 0},
         "model_keys": {"resealed": 2, "current": 0, "unreadable": 0},
+        "credentials": {"resealed": 1, "current": 1, "unreadable": 0},
     }
     new = SecretBox(NEW)
     opened = {new.open(value) for value in await all_secrets(conn) if value.startswith(PREFIX)}
@@ -76,6 +95,8 @@ async def test_everything_is_resealed_and_the_old_key_is_not_needed(
     assert {"sk-1", "sk-plain"} <= opened
     kept = await conn.fetchval('SELECT "config" FROM "AIModel" WHERE "id" = $1', model_id)
     assert kept["temperature"] == 0.5
+    sealed = await conn.fetchval("SELECT sealed FROM credential WHERE id = $1", credential_id)
+    assert new.open(sealed) == '{"token":"t-1"}'
     again = reply(await asyncio.to_thread(run, "keys", "rotate-encryption", "--json"))
     assert {counts["resealed"] for counts in again.values()} == {0}
 

@@ -1,0 +1,121 @@
+"""How many workflows may run, exactly, when they are started at the same time."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.errors import ExecutionsLimited, PlanLimitReached
+from db.pool import Conn
+from service.engine.starting import Parent
+from tests.service.engine.conftest import Engine, node, open_engine
+
+START = node("start", "trigger")
+
+
+async def start_at_once(engine: Engine, workflow_id: str, count: int) -> tuple[int, list[Exception]]:
+    """Return how many were started, and why the others were not; anything but a limit is raised."""
+    results = await asyncio.gather(*(engine.start(workflow_id) for _ in range(count)), return_exceptions=True)
+    refused: list[Exception] = []
+    for result in results:
+        if isinstance(result, ExecutionsLimited | PlanLimitReached):
+            refused.append(result)
+        elif isinstance(result, BaseException):
+            raise result
+    return count - len(refused), refused
+
+
+async def assert_nothing_half_made(engine: Engine, started: int) -> None:
+    [counts] = await engine.fetch(
+        """
+        SELECT (SELECT count(*) FROM "WorkflowExecution") AS executions, (SELECT count(*) FROM workflow_run) AS runs,
+               (SELECT count(*) FROM pgqueuer WHERE entrypoint = 'run_workflow') AS jobs,
+               (SELECT sum("totalExecutions") FROM "Workflow") AS counted,
+               (SELECT "executionsThisMonth" FROM "User") AS charged
+        """
+    )
+    assert set(counts.values()) == {started}, counts
+
+
+@pytest.mark.parametrize(
+    ("plan", "deployment", "kind"),
+    [
+        ("executions_per_minute = 7", {}, "per_minute"),
+        ("concurrent_executions = 7", {}, "concurrent"),
+        ("executions_per_minute = NULL", {"workflow_max_executions_per_minute": 7}, "per_minute"),
+        ("concurrent_executions = NULL", {"workflow_max_concurrent_executions": 7}, "concurrent"),
+        ("executions_per_minute = 7", {"workflow_max_executions_per_minute": 9}, "per_minute"),
+        ("concurrent_executions = 9", {"workflow_max_concurrent_executions": 7}, "concurrent"),
+    ],
+)
+async def test_of_twenty_at_once_exactly_those_that_may_are_started(
+    database_url: str, conn: Conn, tmp_path: Path, plan: str, deployment: dict[str, Any], kind: str
+) -> None:
+    async with open_engine(database_url, tmp_path / "home", **deployment) as engine:
+        await conn.execute(f"UPDATE plan SET {plan}")
+        drawn = await engine.draw([START], [])
+        started, refused = await start_at_once(engine, drawn, 20)
+        assert started == 7
+        for refusal in refused:
+            assert isinstance(refusal, ExecutionsLimited)
+            assert (refusal.kind, refusal.limit) == (kind, 7)
+            assert 1 <= refusal.retry_after_s <= 60
+        await assert_nothing_half_made(engine, 7)
+
+
+async def test_the_months_limit_is_as_exact(conn: Conn, engine: Engine) -> None:
+    await conn.execute("UPDATE plan SET executions_per_month = 7")
+    drawn = await engine.draw([START], [])
+    started, refused = await start_at_once(engine, drawn, 20)
+    assert started == 7
+    assert {type(refusal) for refusal in refused} == {PlanLimitReached}
+    await assert_nothing_half_made(engine, 7)
+
+
+async def test_what_has_ended_or_waits_is_not_concurrent(conn: Conn, engine: Engine) -> None:
+    await conn.execute("UPDATE plan SET concurrent_executions = 1")
+    waits = await engine.draw([START, node("later", "wait", {"amount": 3, "unit": "hours"})], ["start>later"])
+    quick = await engine.draw([START], [])
+    waiting = await engine.run(waits)
+    assert (waiting["status"], waiting["state"]) == ("RUNNING", "waiting")
+    assert (await engine.run(quick))["status"] == "SUCCESS"
+    await engine.start(quick)
+    with pytest.raises(ExecutionsLimited):
+        await engine.start(waits)
+
+
+async def test_a_minute_passes(conn: Conn, engine: Engine) -> None:
+    await conn.execute("UPDATE plan SET executions_per_minute = 2")
+    drawn = await engine.draw([START], [])
+    await engine.start(drawn)
+    await engine.fetch("UPDATE workflow_run SET created_at = now() - interval '59 seconds'")
+    await engine.start(drawn)
+    with pytest.raises(ExecutionsLimited) as caught:
+        await engine.start(drawn)
+    assert caught.value.retry_after_s < 2
+    await engine.fetch("UPDATE workflow_run SET created_at = created_at - interval '2 seconds'")
+    await engine.start(drawn)
+
+
+async def test_called_workflows_do_not_count_and_are_not_refused(conn: Conn, engine: Engine) -> None:
+    await conn.execute("UPDATE plan SET concurrent_executions = 2, executions_per_minute = 2")
+    drawn = await engine.draw([START], [])
+    caller = await engine.start(drawn)
+    for step in range(5):
+        await engine.start(drawn, triggered_by="workflow", depth=1, parent=Parent(caller, f"call|{step}"))
+    await engine.start(drawn)
+    with pytest.raises(ExecutionsLimited):
+        await engine.start(drawn)
+
+
+async def test_a_team_and_a_person_have_limits_of_their_own(conn: Conn, engine: Engine) -> None:
+    await conn.execute("UPDATE plan SET concurrent_executions = 1")
+    [team] = await engine.fetch(
+        """INSERT INTO "Team" ("name", "slug", "subscriptionTier") VALUES ('t', 't', 'ENTERPRISE') RETURNING "id" """
+    )
+    for team_id in (None, team["id"]):
+        drawn = await engine.draw([START], [], team_id=team_id)
+        await engine.start(drawn)
+        with pytest.raises(ExecutionsLimited):
+            await engine.start(drawn)
