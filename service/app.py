@@ -48,6 +48,7 @@ from service.search.routes import search_routes
 from service.secrets import SecretBox
 from service.settings import Settings
 from service.teams.routes import teams_routers
+from service.templates.routes import templates_router
 from service.usage.budgets import budgets_router
 from service.usage.routes import usage_routes
 from service.webhooks.routes import webhooks_router
@@ -153,6 +154,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *openai_routes,
             receive_stripe_event,
             webhooks_router,
+            templates_router,
             speak_mcp,
             dify_router,
             *health_routes,
@@ -230,6 +232,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("notifications"),
             Tag("usage"),
             Tag("webhooks"),
+            Tag("templates"),
             Tag("OpenAI-compatible"),
             Tag("Dify"),
             Tag("health"),

@@ -167,6 +167,15 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/webhooks/{webhook_id}/deliveries": Expect("404 404 404 200 200"),
     "GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}": Expect("404 404 404 200 200"),
     "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": Expect("404 404 404 202 202"),
+    "GET /v1/templates": Expect("200 200 200 200 200"),
+    "GET /v1/templates/{template_id}": Expect("404 404 404 404 200", owners=True),
+    "POST /v1/templates": Expect("404 403 201 201 201", {"workflow_id": "{workflow_id}"}),
+    "PATCH /v1/templates/{template_id}": Expect("404 404 404 404 200", {"name": "changed"}, owners=True),
+    "DELETE /v1/templates/{template_id}": Expect("404 404 404 404 204", owners=True),
+    "POST /v1/templates/{template_id}/clone": Expect("404 404 404 404 201", {}, owners=True),
+    # Nobody rates their own, and there is nothing to take back: tests/service/templates.
+    "PUT /v1/templates/{template_id}/rating": Expect("404 404 404 404 403", {"stars": 5}, owners=True),
+    "DELETE /v1/templates/{template_id}/rating": Expect("404 404 404 404 404", owners=True),
     # The body is multipart, which no row sends: whoever may upload is told so. tests/service/openai_api has the team's.
     "POST /v1/files": Expect("400 400 400 400 400"),
     "GET /v1/files": Expect("200 200 200 200 200"),
@@ -425,6 +434,7 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         str(uuid4()),
         MODEL_MARK,
     )
+    workflow_id, template_id = await _workflow(conn, team_id, owner_id)
     message_id = str(uuid4())
     conversation_id = await _conversation(conn, team_id, owner_id, message_id)
     store_id = await conn.fetchval(
@@ -462,6 +472,8 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "model_id": model_id,
         "document_id": document_id,
         "conversation_id": conversation_id,
+        "workflow_id": workflow_id,
+        "template_id": template_id,
         "model_name": "extractive",
         "message_id": message_id,
         "file_id": f"file-{document_id}",
@@ -473,6 +485,31 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "webhook_id": webhook_id,
         "delivery_id": delivery_id,
     }
+
+
+async def _workflow(conn: Conn, team_id: str, owner_id: str) -> tuple[str, str]:
+    """Return a workflow of the team's, and a template that its owner has not published."""
+    nodes = [{"id": "start", "type": "trigger", "data": {"sample": MARK}}]
+    workflow_id: str = await conn.fetchval(
+        """
+        INSERT INTO "Workflow" ("name", "nodes", "connections", "userId", "teamId") VALUES ($1, $2, '[]', $3, $4)
+        RETURNING "id"
+        """,
+        MARK,
+        nodes,
+        owner_id,
+        team_id,
+    )
+    template_id: str = await conn.fetchval(
+        """
+        INSERT INTO "Template" ("name", "description", "category", "nodes", "connections", "authorId", "authorName")
+        VALUES ($1, $1, $1, $2, '[]', $3, $1) RETURNING "id"
+        """,
+        MARK,
+        nodes,
+        owner_id,
+    )
+    return workflow_id, template_id
 
 
 async def _conversation(conn: Conn, team_id: str, owner_id: str, message_id: str) -> str:
@@ -556,7 +593,7 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
 async def clear(service: Service) -> None:
     """Delete every world."""
     async with service.runtime.pool.acquire() as conn, conn.transaction():
-        for table in ('"Document"', '"Webhook"', '"AIConversation"', '"Team"', '"User"'):
+        for table in ('"Template"', '"Document"', '"Webhook"', '"AIConversation"', '"Team"', '"User"'):
             await conn.execute(f"DELETE FROM {table}")
         # The built-in one is no world's, and is asked again by the next.
         await conn.execute("""DELETE FROM "AIModel" WHERE "id" <> 'extractive'""")
