@@ -265,37 +265,6 @@ async def find_source(
     return None if row is None else SourceWorkflow(**row)
 
 
-async def insert_workflow(
-    conn: Conn,
-    template: TemplateContent,
-    *,
-    user_id: str,
-    team_id: str | None,
-    name: str,
-    nodes: Sequence[Any],
-    connections: Sequence[Any],
-    settings: Mapping[str, Any],
-) -> str:
-    """Return the id of a new draft like a template. Raises PlanLimitReached at the latest at the commit."""
-    workflow_id: str = await conn.fetchval(
-        """
-        INSERT INTO "Workflow" ("name", "description", "category", "tags", "nodes", "connections", "settings", "userId",
-                                "teamId")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING "id"
-        """,
-        name,
-        template.description,
-        template.category,
-        template.tags,
-        list(nodes),
-        list(connections),
-        dict(settings),
-        user_id,
-        team_id,
-    )
-    return workflow_id
-
-
 async def count_download(conn: Conn, template_id: str) -> None:
     """Count one more; conn is the service's. Holds the template's row until the transaction ends."""
     await conn.execute(

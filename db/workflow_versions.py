@@ -1,5 +1,10 @@
 """Versions of workflows: what their nodes and connections were."""
 
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
 from db.pool import Conn
 
 
@@ -30,3 +35,49 @@ async def ensure_version(conn: Conn, workflow_id: str, changelog: str | None = N
         changelog,
     )
     return number
+
+
+class ListedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    changelog: str | None
+    node_count: int
+    created_at: datetime
+
+
+class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    changelog: str | None
+    nodes: Any
+    connections: Any
+    created_at: datetime
+
+
+async def list_versions(
+    conn: Conn, workflow_id: str, *, limit: int, before: int | None
+) -> list[ListedVersion]:
+    """Return up to limit versions of a workflow that was found, newest first."""
+    rows = await conn.fetch(
+        """
+        SELECT "version" AS version, "changelog" AS changelog, "createdAt" AS created_at,
+               CASE jsonb_typeof("nodes") WHEN 'array' THEN jsonb_array_length("nodes") ELSE 0 END AS node_count
+        FROM "WorkflowVersion" WHERE "workflowId" = $1 AND ($2::integer IS NULL OR "version" < $2)
+        ORDER BY "version" DESC LIMIT $3
+        """,
+        workflow_id,
+        before,
+        limit,
+    )
+    return [ListedVersion(**row) for row in rows]
+
+
+async def find_version(conn: Conn, workflow_id: str, version: int) -> VersionRow | None:
+    row = await conn.fetchrow(
+        """
+        SELECT "version" AS version, "changelog" AS changelog, "nodes" AS nodes, "connections" AS connections,
+               "createdAt" AS created_at
+        FROM "WorkflowVersion" WHERE "workflowId" = $1 AND "version" = $2
+        """,
+        workflow_id,
+        version,
+    )
+    return None if row is None else VersionRow(**row)

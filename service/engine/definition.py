@@ -36,8 +36,8 @@ class NodeDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     on_error: Annotated[
         OnError,
         msgspec.Meta(
-            description="What happens where it fails for good: the run fails; it goes on with the error in the item; "
-            "or it goes on by the handle error."
+            description="Where it fails for good: stopWorkflow, the run fails; continueRegularOutput, it goes on "
+            "with the error in the item; continueErrorOutput, it goes on by the handle error."
         ),
     ] = "stopWorkflow"
     retry_on_fail: Annotated[

@@ -3,9 +3,10 @@
 from http import HTTPStatus
 
 from db.pool import Conn
-from db.templates import TemplateContent, count_download, insert_workflow
+from db.templates import TemplateContent, count_download
 from db.tenancy import as_service
 from db.workflow_versions import ensure_version
+from db.workflows import insert_workflow
 from service.audit import audit
 from service.auth.caller import Caller
 from service.engine.trigger_rows import sync_triggers
@@ -27,13 +28,16 @@ async def clone(conn: Conn, caller: Caller, template: TemplateContent, wanted: N
     content = shared_content(template.nodes, template.connections, template.settings)
     workflow_id = await insert_workflow(
         conn,
-        template,
         user_id=caller.user_id,
         team_id=wanted.team_id,
         name=template.name if wanted.name is None else one_line(wanted.name, "name"),
         nodes=content.nodes,
         connections=content.connections,
-        settings=content.settings,
+        settings=dict(content.settings),
+        description=template.description,
+        category=template.category,
+        tags=template.tags,
+        is_public=False,
     )
     async with as_service(conn):
         await ensure_version(conn, workflow_id, f"Cloned from the template {template.name}")

@@ -37,5 +37,9 @@ def shared_content(nodes: Any, connections: Any, settings: Any) -> Content:
         joined = given[1] if isinstance(given[1], list) else []
         shared = {name: value for name, value in given[2].items() if name not in _OF_THEIR_OWNER}
         return Content(kept, joined, shared, read_definition(kept, joined, shared))
+    except (RecursionError, OverflowError) as exc:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "The workflow is nested too deeply, or holds too large a number."
+        ) from exc
     except EngineError as exc:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc

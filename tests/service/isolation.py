@@ -167,6 +167,27 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/webhooks/{webhook_id}/deliveries": Expect("404 404 404 200 200"),
     "GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}": Expect("404 404 404 200 200"),
     "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": Expect("404 404 404 202 202"),
+    "POST /v1/workflows": Expect("404 403 201 201 201", {"name": "New", "team_id": TEAM}),
+    "GET /v1/workflows": Expect("200 200 200 200 200"),
+    "GET /v1/workflows/node-types": Expect("200 200 200 200 200"),
+    "POST /v1/workflows/validate": Expect("200 200 200 200 200", {"nodes": []}),
+    "POST /v1/workflows/import": Expect(
+        "404 403 201 201 201", {"nodes": [], "connections": []}, query="?team_id={team_id}"
+    ),
+    "GET /v1/workflows/public": Expect("200 200 200 200 200"),
+    # It is not public: that is something else than being in the team.
+    "GET /v1/workflows/public/{workflow_id}": Expect("404 404 404 404 404"),
+    "GET /v1/workflows/{workflow_id}": Expect("404 200 200 200 200"),
+    "PATCH /v1/workflows/{workflow_id}": Expect("404 403 200 200 200", {"name": "changed"}),
+    "DELETE /v1/workflows/{workflow_id}": Expect("404 403 204 204 204"),
+    "POST /v1/workflows/{workflow_id}/activate": Expect("404 403 200 200 200"),
+    "POST /v1/workflows/{workflow_id}/deactivate": Expect("404 403 200 200 200"),
+    "POST /v1/workflows/{workflow_id}/clone": Expect("404 403 201 201 201", {"team_id": TEAM}),
+    "GET /v1/workflows/{workflow_id}/versions": Expect("404 200 200 200 200"),
+    "GET /v1/workflows/{workflow_id}/versions/{version}": Expect("404 200 200 200 200"),
+    "GET /v1/workflows/{workflow_id}/compare": Expect("404 200 200 200 200", query="?from=1"),
+    "POST /v1/workflows/{workflow_id}/versions/{version}/restore": Expect("404 403 200 200 200", {}),
+    "GET /v1/workflows/{workflow_id}/export": Expect("404 200 200 200 200"),
     "GET /v1/templates": Expect("200 200 200 200 200"),
     "GET /v1/templates/{template_id}": Expect("404 404 404 404 200", owners=True),
     "POST /v1/templates": Expect("404 403 201 201 201", {"workflow_id": "{workflow_id}"}),
@@ -273,7 +294,9 @@ class World:
 
     def secrets(self) -> list[str]:
         """What no stranger may be told: all but the AI models, which are there for everybody, and a word."""
-        theirs = [id_ for name, id_ in self.ids.items() if name not in {"model_id", "model_name", "kind"}]
+        theirs = [
+            id_ for name, id_ in self.ids.items() if name not in {"model_id", "model_name", "kind", "version"}
+        ]
         return [MARK, MODEL_MARK, self.team_id, self.owner_id, *theirs]
 
 
@@ -434,7 +457,6 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         str(uuid4()),
         MODEL_MARK,
     )
-    workflow_id, template_id = await _workflow(conn, team_id, owner_id)
     message_id = str(uuid4())
     conversation_id = await _conversation(conn, team_id, owner_id, message_id)
     store_id = await conn.fetchval(
@@ -461,6 +483,7 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         store_id,
         team_id,
     )
+    workflow_id = await _workflow(conn, team_id, owner_id)
     await conn.execute(
         "INSERT INTO budget (subject_kind, subject_id, monthly_limit) VALUES ('team', $1, 10), ('key', $2, 10)",
         team_id,
@@ -472,8 +495,7 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "model_id": model_id,
         "document_id": document_id,
         "conversation_id": conversation_id,
-        "workflow_id": workflow_id,
-        "template_id": template_id,
+        "template_id": await _template(conn, owner_id),
         "model_name": "extractive",
         "message_id": message_id,
         "file_id": f"file-{document_id}",
@@ -484,32 +506,53 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "invitation_id": invitation_id,
         "webhook_id": webhook_id,
         "delivery_id": delivery_id,
+        "workflow_id": workflow_id,
+        "version": "1",
     }
 
 
-async def _workflow(conn: Conn, team_id: str, owner_id: str) -> tuple[str, str]:
-    """Return a workflow of the team's, and a template that its owner has not published."""
-    nodes = [{"id": "start", "type": "trigger", "data": {"sample": MARK}}]
+async def _workflow(conn: Conn, team_id: str, owner_id: str) -> str:
+    """Return a draft of the team's that could be activated, with its first version and its webhook's address."""
     workflow_id: str = await conn.fetchval(
         """
-        INSERT INTO "Workflow" ("name", "nodes", "connections", "userId", "teamId") VALUES ($1, $2, '[]', $3, $4)
+        INSERT INTO "Workflow" ("userId", "teamId", "name", "nodes", "connections")
+        VALUES ($1, $2, $3, jsonb_build_array(jsonb_build_object(
+            'id', 'start', 'type', 'trigger', 'name', $3::text, 'data', '{"kind": "webhook"}'::jsonb)), '[]')
         RETURNING "id"
         """,
-        MARK,
-        nodes,
         owner_id,
         team_id,
+        MARK,
     )
+    await conn.execute(
+        """
+        INSERT INTO "WorkflowVersion" ("workflowId", "version", "nodes", "connections")
+        SELECT "id", 1, "nodes", "connections" FROM "Workflow" WHERE "id" = $1
+        """,
+        workflow_id,
+    )
+    await conn.execute(
+        """
+        INSERT INTO "WorkflowTrigger" ("workflowId", "nodeId", "type", "config", "token", "testToken")
+        VALUES ($1, 'start', 'WEBHOOK', '{}', 'token-' || $1, 'test-token-' || $1)
+        """,
+        workflow_id,
+    )
+    return workflow_id
+
+
+async def _template(conn: Conn, owner_id: str) -> str:
+    """Return a template that its author has not published."""
     template_id: str = await conn.fetchval(
         """
         INSERT INTO "Template" ("name", "description", "category", "nodes", "connections", "authorId", "authorName")
-        VALUES ($1, $1, $1, $2, '[]', $3, $1) RETURNING "id"
+        VALUES ($1, $1, $1, jsonb_build_array(jsonb_build_object('id', $1::text, 'type', 'trigger')), '[]', $2, $1)
+        RETURNING "id"
         """,
         MARK,
-        nodes,
         owner_id,
     )
-    return workflow_id, template_id
+    return template_id
 
 
 async def _conversation(conn: Conn, team_id: str, owner_id: str, message_id: str) -> str:
@@ -593,7 +636,15 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
 async def clear(service: Service) -> None:
     """Delete every world."""
     async with service.runtime.pool.acquire() as conn, conn.transaction():
-        for table in ('"Template"', '"Document"', '"Webhook"', '"AIConversation"', '"Team"', '"User"'):
+        for table in (
+            '"Template"',
+            '"Document"',
+            '"Webhook"',
+            '"AIConversation"',
+            '"Workflow"',
+            '"Team"',
+            '"User"',
+        ):
             await conn.execute(f"DELETE FROM {table}")
         # The built-in one is no world's, and is asked again by the next.
         await conn.execute("""DELETE FROM "AIModel" WHERE "id" <> 'extractive'""")

@@ -34,7 +34,8 @@ class DocumentConfig(Config, frozen=True, kw_only=True):
     operation: Annotated[
         Literal["add", "update", "upsert", "delete", "get"],
         msgspec.Meta(
-            description="upsert: put in the place of what has the same externalId, if there is such a one."
+            description="add, update, upsert, delete or get. upsert: put in the place of what has the same "
+            "externalId, if anything has."
         ),
     ] = "add"
     title: Annotated[

@@ -45,7 +45,9 @@ _MEDIA_TYPES = {
 
 class HttpConfig(Config, frozen=True, kw_only=True):
     url: Annotated[str, msgspec.Meta(min_length=1, max_length=8_000, description="Where to: http or https.")]
-    method: Annotated[Method, msgspec.Meta(description="How.")] = "GET"
+    method: Annotated[Method, msgspec.Meta(description="GET, POST, PUT, PATCH, DELETE, HEAD or OPTIONS.")] = (
+        "GET"
+    )
     headers: Annotated[
         dict[str, Any],
         msgspec.Meta(
@@ -61,14 +63,14 @@ class HttpConfig(Config, frozen=True, kw_only=True):
     body: Annotated[Any, msgspec.Meta(description="What is sent. A text is sent as it is.")] = None
     body_type: Annotated[
         Literal["json", "form", "text"] | None,
-        msgspec.Meta(description="How it is written. Unset: text for a text, else JSON."),
+        msgspec.Meta(description="json, form or text. Unset: text for a text, else JSON."),
     ] = None
     credential: Annotated[
         str | None, msgspec.Meta(description="Name of a credential of the same owner or team.")
     ] = None
     response_type: Annotated[
         Literal["auto", "json", "text"],
-        msgspec.Meta(description="How the reply's body is read; auto goes by its Content-Type."),
+        msgspec.Meta(description="How the reply's body is read: json, text, or auto, by its Content-Type."),
     ] = "auto"
     timeout: Annotated[
         Annotated[float, msgspec.Meta(gt=0, le=600)] | None,
@@ -86,7 +88,7 @@ class HttpConfig(Config, frozen=True, kw_only=True):
     ] = ("2xx",)
     output_mode: Annotated[
         Literal["full", "body"],
-        msgspec.Meta(description="What goes on: status, headers and body, or the body alone."),
+        msgspec.Meta(description="What goes on: status, headers and body (full), or the body alone (body)."),
     ] = "full"
 
 

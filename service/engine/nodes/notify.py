@@ -29,7 +29,7 @@ class NotifyConfig(Config, frozen=True, kw_only=True):
     to: Annotated[
         Literal["owner", "team"] | Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_ADDRESSES)],
         msgspec.Meta(
-            description="The workflow's owner, all of its team, or a list of e-mail addresses of members."
+            description="owner, of the workflow; team, all of it; or a list of e-mail addresses of its members."
         ),
     ] = "owner"
 

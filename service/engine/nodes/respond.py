@@ -37,7 +37,9 @@ class RespondConfig(Config, frozen=True, kw_only=True):
         ),
     ] = msgspec.field(default_factory=dict)
     body: Annotated[Any, msgspec.Meta(description="What is answered. Unset: the item.")] = None
-    body_type: Annotated[Literal["json", "text"], msgspec.Meta(description="How it is written.")] = "json"
+    body_type: Annotated[
+        Literal["json", "text"], msgspec.Meta(description="How it is written: json or text.")
+    ] = "json"
 
 
 class RespondToWebhook(NodeType[RespondConfig]):

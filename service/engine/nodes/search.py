@@ -24,7 +24,7 @@ class SearchConfig(Config, frozen=True, kw_only=True):
     top_k: Annotated[int, msgspec.Meta(ge=1, le=100, description="How many passages at most.")] = 10
     mode: Annotated[
         Literal["hybrid", "semantic", "lexical"],
-        msgspec.Meta(description="By meaning, by words, or by both."),
+        msgspec.Meta(description="semantic: by meaning; lexical: by words; hybrid: by both."),
     ] = "hybrid"
     filters: Annotated[
         Filter | None, msgspec.Meta(description="On the documents' metadata, as of POST /v1/search.")
@@ -42,9 +42,7 @@ class SearchConfig(Config, frozen=True, kw_only=True):
     ] = 0.0
     output_mode: Annotated[
         Literal["object", "items"],
-        msgspec.Meta(
-            description="One item with all hits, or an item for each; where nothing is found, then none."
-        ),
+        msgspec.Meta(description="One item with all hits (object), or an item for each (items)."),
     ] = "object"
 
 

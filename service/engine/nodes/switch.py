@@ -32,7 +32,9 @@ class SwitchConfig(Config, frozen=True, kw_only=True):
     ] = ()
     mode: Annotated[
         Literal["first", "all"],
-        msgspec.Meta(description="Whether an item goes by the first rule that fits, or by all of them."),
+        msgspec.Meta(
+            description="Whether an item goes by the first rule that fits (first), or by all of them (all)."
+        ),
     ] = "first"
     value: Annotated[Any, msgspec.Meta(description="Instead of rules: what the cases are compared with.")] = (
         None

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from service.engine.cron import check_cron
 from service.engine.definition import OUTPUT
 from service.engine.graph import TRIGGER
 from service.engine.nodes.base import Call, Config, Emit, NodeType
@@ -28,17 +28,18 @@ class TriggerConfig(Config, frozen=True, kw_only=True):
     kind: Annotated[
         Kind | None,
         msgspec.Meta(
-            description="How it is started. Unset: webhook with a method, schedule with cron, event with event, "
-            "else manual."
+            description="manual, webhook, schedule, api or event. Unset: webhook with a method, schedule with cron, "
+            "event with event, else manual."
         ),
     ] = None
     method: Annotated[
-        Method | None, msgspec.Meta(description="webhook: the method that callers use. Unset: POST.")
+        Method | None, msgspec.Meta(description="webhook: GET, POST, PUT, PATCH, DELETE or ANY. Unset: POST.")
     ] = None
     response_mode: Annotated[
         Literal["immediately", "lastNode", "respondNode"],
         msgspec.Meta(
-            description="webhook: answer at once, with what the last node gives, or as a respond node says."
+            description="webhook: answer immediately, with what the last node gives (lastNode), or as a respond node"
+            " says (respondNode)."
         ),
     ] = "immediately"
     hmac: Annotated[
@@ -56,14 +57,20 @@ class TriggerConfig(Config, frozen=True, kw_only=True):
     ] = None
     missed: Annotated[
         Literal["skip", "once", "all"],
-        msgspec.Meta(description="schedule: what happens of times that passed while nothing was running."),
+        msgspec.Meta(
+            description="schedule: whether times that passed while nothing was running are made up for: skip, once "
+            "or all."
+        ),
     ] = "once"
     overlap: Annotated[
         Literal["skip", "allow"],
-        msgspec.Meta(description="schedule: whether it starts while the run before is still going on."),
+        msgspec.Meta(description="schedule: skip or allow a start while the run before is still going on."),
     ] = "skip"
     event: Annotated[
-        Event | None, msgspec.Meta(description="event: what happens to a document of the space.")
+        Event | None,
+        msgspec.Meta(
+            description="event: document.ready, document.failed or document.deleted, of the same owner or team."
+        ),
     ] = None
     sample: Annotated[Any, msgspec.Meta(description="Data to try the workflow with.")] = None
 
@@ -114,17 +121,8 @@ def _one_of(data: Mapping[str, Any], key: str, known: tuple[str, ...]) -> list[t
 
 
 def _schedule_problems(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Whether cron can be read is for who computes its times."""
-    found = [] if data.get("cron") else [("cron", "is missing: when it starts, as 0 9 * * 1")]
-    timezone = data.get("timezone")
-    if timezone and not is_timezone(timezone):
-        found.append(("timezone", f"{timezone!r} is no time zone, as Europe/Berlin"))
-    return found
-
-
-def is_timezone(name: Any) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, TypeError, LookupError):  # ZoneInfoNotFoundError is a KeyError
-        return False
-    return True
+    cron, timezone = data.get("cron"), data.get("timezone") or "UTC"
+    if not isinstance(cron, str) or not cron.strip():
+        return [("cron", "is missing: when it starts, as 0 9 * * 1")]
+    found = check_cron(cron, timezone) if isinstance(timezone, str) else ("timezone", "is no text")
+    return [] if found is None else [found]

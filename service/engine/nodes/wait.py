@@ -19,7 +19,9 @@ _UNITS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}
 class WaitConfig(Config, frozen=True, kw_only=True):
     for_: Annotated[
         Literal["duration", "until", "reply"],
-        msgspec.Meta(description="What is waited for: a while, a moment, or somebody's answer."),
+        msgspec.Meta(
+            description="What is waited for: a while (duration), a moment (until), or somebody's answer (reply)."
+        ),
     ] = msgspec.field(default="duration", name="for")
     amount: Annotated[
         Annotated[float, msgspec.Meta(ge=0)] | None,
@@ -28,7 +30,8 @@ class WaitConfig(Config, frozen=True, kw_only=True):
         ),
     ] = None
     unit: Annotated[
-        Literal["seconds", "minutes", "hours", "days"], msgspec.Meta(description="Of the amount.")
+        Literal["seconds", "minutes", "hours", "days"],
+        msgspec.Meta(description="Of the amount: seconds, minutes, hours or days."),
     ] = "seconds"
     until: Annotated[
         str | None,

@@ -28,6 +28,13 @@ NEW = {
 }
 
 
+def nested(depth: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
 @pytest.fixture
 def api(database_url: str, tmp_path: Path) -> Iterator[Service]:
     with run_service(database_url, tmp_path / "home", worker=False) as service:
@@ -169,6 +176,8 @@ def test_a_workflow_of_others_becomes_none(api: Service, ann: httpx.Client, bob:
         ({"nodes": []}, 400, "nodes"),
         ({"nodes": [{"id": "x"}]}, 422, "nodes[0]"),
         ({"connections": [{"source": "a"}]}, 422, "connections[0]"),
+        ({"nodes": [{**NODES[0], "data": {"n": 2**70}}]}, 422, "number"),
+        ({"nodes": [{**NODES[0], "data": {"deep": nested(400)}}]}, 422, "deep"),
         ({"price": -1}, 400, "price"),
         ({"stars": 5}, 400, "stars"),
     ],
@@ -179,6 +188,17 @@ def test_what_cannot_be_a_template_is_refused(
     reply = ann.post("/v1/templates", json={**NEW, **fields})
     assert reply.status_code == status
     assert word in reply.text
+
+
+def test_what_cannot_be_stored_is_left_out_or_not_found(ann: httpx.Client) -> None:
+    nodes = [{**NODES[0], "data": {"kind": "manual", "note": "a\x00b"}}]
+    made = publish(ann, name="A\x00B", description="x\x00y", tags=["t\x00"], nodes=nodes, connections=[])
+    assert made["nodes"][0]["data"]["note"] == "ab"
+    assert "\x00" not in made["name"] + made["description"] + made["tags"][0]
+    for params in ({"q": "\x00"}, {"tag": "\x00"}, {"category": "a\x00"}):
+        assert names(ann, **params) == []
+    assert ann.get("/v1/templates/%00").status_code == 404
+    assert ann.post("/v1/templates", json={"workflow_id": "\x00"}).status_code == 404
 
 
 def test_only_its_author_changes_and_deletes_it(ann: httpx.Client, bob: httpx.Client) -> None:

@@ -1,0 +1,140 @@
+"""Workflows as files: ours out and in, n8n's in. No file has credentials in it."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, QueryParameter
+
+from db.pool import Pool
+from db.tenancy import as_caller
+from service.auth.caller import Caller
+from service.engine.sharing import strip_credentials
+from service.errors import Problem
+from service.openapi import problems
+from service.settings import Settings
+from service.workflows.access import find
+from service.workflows.drawing import checked_drawing
+from service.workflows.fields import WorkflowId, clean_description, clean_label, clean_name, clean_tags
+from service.workflows.n8n import convert_workflow, is_n8n
+from service.workflows.public import shared_settings
+from service.workflows.saving import store_new
+from service.workflows.schemas import MAX_NAME_CHARS, MAX_TAGS, Description, Imported, Label
+from service.workflows.views import show
+
+FORMAT: Literal["docsearch.workflow"] = "docsearch.workflow"
+FORMAT_VERSION = 1
+
+Team = Annotated[str | None, QueryParameter(max_length=100, description="The team whose it is to be.")]
+Called = Annotated[
+    str | None,
+    QueryParameter(max_length=MAX_NAME_CHARS, description="How to call it; unset: as the file does."),
+]
+
+
+class WorkflowFile(msgspec.Struct, kw_only=True, frozen=True):
+    """A workflow as a file has it."""
+
+    format: Literal["docsearch.workflow"] = FORMAT
+    version: int = FORMAT_VERSION
+    name: str = "Imported workflow"
+    description: Description | None = None
+    nodes: list[Any] = []
+    connections: list[Any] = []
+    settings: dict[str, Any] | None = None
+    category: Label | None = None
+    tags: Annotated[list[str], msgspec.Meta(max_length=MAX_TAGS)] = []
+
+
+@get("/{workflow_id:str}/export", responses=problems(404), summary="Export a workflow")
+async def export_workflow(
+    caller: NamedDependency[Caller], pool: NamedDependency[Pool], workflow_id: WorkflowId
+) -> Response[WorkflowFile]:
+    """Return a workflow as a file, without credentials and addresses of webhooks."""
+    async with as_caller(pool, caller.subject) as conn:
+        row = await find(conn, caller, workflow_id)
+    exported = WorkflowFile(
+        name=row.name,
+        description=row.description,
+        nodes=strip_credentials(row.nodes) if isinstance(row.nodes, list) else [],
+        connections=row.connections if isinstance(row.connections, list) else [],
+        settings=shared_settings(row.settings),
+        category=row.category,
+        tags=row.tags,
+    )
+    return Response(
+        exported,
+        headers={
+            "Content-Disposition": f'attachment; filename="workflow-{row.id}.json"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+@post("/import", responses=problems(402, 404, 422), summary="Import a workflow")
+async def import_workflow(
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    deployment: NamedDependency[Settings],
+    data: JSONBody[dict[str, Any]],
+    team_id: Team = None,
+    name: Called = None,
+) -> Response[Imported]:
+    """Make a draft of a file: one of GET …/export, or of n8n. `notes` says what was not taken over as it was."""
+    if team_id is not None:
+        caller.require("workflows:write", team_id)
+    file, notes = read_file(data)
+    definition = checked_drawing(file.nodes, file.connections, file.settings)
+    async with as_caller(pool, caller.subject) as conn:
+        workflow_id = await store_new(
+            conn,
+            caller,
+            definition,
+            name=clean_name((name or file.name)[:MAX_NAME_CHARS]),
+            description=clean_description(file.description),
+            nodes=file.nodes,
+            connections=file.connections,
+            settings=file.settings,
+            category=clean_label(file.category, "category"),
+            tags=clean_tags(file.tags),
+            team_id=team_id,
+            changelog="Imported",
+        )
+        made = await show(conn, caller, deployment, workflow_id)
+    return Response(
+        Imported(workflow=made, notes=notes), headers={"Location": f"/v1/workflows/{workflow_id}"}
+    )
+
+
+def read_file(data: dict[str, Any]) -> tuple[WorkflowFile, list[str]]:
+    """Return what a file says in our form, and what is lost. Raises Problem 422."""
+    if is_n8n(data):
+        converted = convert_workflow(data)
+        return (
+            WorkflowFile(
+                name=converted.name,
+                nodes=converted.nodes,
+                connections=converted.connections,
+                settings=converted.settings,
+                tags=converted.tags[:MAX_TAGS],
+            ),
+            converted.notes,
+        )
+    if "nodes" not in data or data.get("format", FORMAT) != FORMAT:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "This is no file of a workflow: send what GET /v1/workflows/{workflow_id}/export returns, or a workflow "
+            "that n8n exported.",
+        )
+    try:
+        file = msgspec.convert(data, WorkflowFile)
+    except msgspec.ValidationError as exc:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The file cannot be read: {exc}.") from exc
+    if file.version > FORMAT_VERSION:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"The file has the form {file.version}; {FORMAT_VERSION} is what this version of docsearch reads.",
+        )
+    return file, []

@@ -1,0 +1,59 @@
+"""What is secret in a workflow does not leave it."""
+
+from copy import deepcopy
+
+import msgspec
+import pytest
+
+from service.engine.sharing import strip_credentials
+
+SECRET = "hunter2-and-more"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"credential": SECRET},
+        {"hmac": {"credential": SECRET, "header": "X-Sig"}},
+        {"webhookUrl": f"https://example.com/{SECRET}"},
+        {"headers": {"Authorization": f"Bearer {SECRET}"}},
+        {"headers": {"cookie": SECRET}},
+        {"headers": {"X-Api-Key": SECRET}},
+        {"headers": {"X-Auth-Token": SECRET}},
+        {"headers": [{"name": "X-API-Key", "value": SECRET}]},
+        {"url": f"https://ann:{SECRET}@example.com/path"},
+        {"url": f"https://{SECRET}@example.com/path"},
+        {"url": f"https://example.com/path?api_key={SECRET}"},
+        {"url": f"https://example.com/{{{{ input.x }}}}?x=1&access_token={SECRET}"},
+        {"body": {"deep": [{"password": SECRET}]}},
+        {"client_secret": SECRET},
+        {"apiKey": SECRET},
+        {"api_key": SECRET},
+        {"token": SECRET},
+        {"text": f"see postgres://ann:{SECRET}@db/x for it"},
+    ],
+    ids=str,
+)
+def test_a_secret_is_taken_out(data: object) -> None:
+    nodes = [{"id": "a", "type": "http", "data": data}]
+    before = deepcopy(nodes)
+    stripped = strip_credentials(nodes)
+    assert SECRET not in msgspec.json.encode(stripped).decode()
+    assert (stripped[0]["id"], stripped[0]["type"]) == ("a", "http")
+    assert nodes == before
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"maxTokens": 100, "max_tokens": 3, "prompt": "Tell me a secret"},
+        {"headers": {"Accept": "text/plain", "X-Request-Id": "{{ execution.id }}"}},
+        {"url": "https://example.com/a@b?page=3&keyword=x"},
+        {"fields": {"author": "Ann", "name": "key figures", "value": 3}},
+        {"conditions": [{"left": "{{ input.a }}", "operator": "equals", "right": 1}]},
+    ],
+    ids=str,
+)
+def test_the_rest_stays_as_it_was(data: object) -> None:
+    nodes = [{"id": "a", "type": "http", "position": {"x": 1, "y": 2}, "data": data}]
+    assert strip_credentials(nodes) == nodes
