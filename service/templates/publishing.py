@@ -12,7 +12,7 @@ from service.auth.caller import Caller
 from service.errors import Problem, not_found
 from service.templates.content import Content, shared_content
 from service.templates.schemas import NewTemplate, TemplatePatch
-from service.text import one_line
+from service.text import one_line, storable
 
 DEFAULT_CATEGORY = "General"
 
@@ -81,7 +81,7 @@ async def _new_content(conn: Conn, caller: Caller, data: TemplatePatch) -> tuple
 
 async def _source(conn: Conn, caller: Caller, workflow_id: str) -> SourceWorkflow:
     """Return a workflow of the caller's, or of a team in which they may change workflows. Raises Problem 404, 403."""
-    source = await find_source(conn, caller.user_id, list(caller.roles), workflow_id)
+    source = await find_source(conn, caller.user_id, list(caller.roles), storable(workflow_id))
     if source is None:
         raise not_found("workflow")
     if source.team_id is not None:

@@ -176,8 +176,7 @@ def test_a_workflow_of_others_becomes_none(api: Service, ann: httpx.Client, bob:
         ({"nodes": []}, 400, "nodes"),
         ({"nodes": [{"id": "x"}]}, 422, "nodes[0]"),
         ({"connections": [{"source": "a"}]}, 422, "connections[0]"),
-        ({"nodes": [{**NODES[0], "data": {"n": 2**70}}]}, 422, "number"),
-        ({"nodes": [{**NODES[0], "data": {"deep": nested(400)}}]}, 422, "deep"),
+        ({"nodes": [{**NODES[0], "data": {"deep": nested(900)}}]}, 422, "deep"),
         ({"price": -1}, 400, "price"),
         ({"stars": 5}, 400, "stars"),
     ],
@@ -196,8 +195,7 @@ def test_what_cannot_be_stored_is_left_out_or_not_found(ann: httpx.Client) -> No
     assert made["nodes"][0]["data"]["note"] == "ab"
     assert "\x00" not in made["name"] + made["description"] + made["tags"][0]
     for params in ({"q": "\x00"}, {"tag": "\x00"}, {"category": "a\x00"}):
-        assert names(ann, **params) == []
-    assert ann.get("/v1/templates/%00").status_code == 404
+        assert ann.get("/v1/templates", params=params).status_code == 400
     assert ann.post("/v1/templates", json={"workflow_id": "\x00"}).status_code == 404
 
 
