@@ -234,7 +234,6 @@ def _openapi() -> OpenAPIConfig:
             Tag("answers"),
             Tag("conversations"),
             Tag("AI models"),
-            Tag("workflows"),
             Tag("executions"),
             Tag("webhooks in"),
             Tag("account"),

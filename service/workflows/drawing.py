@@ -37,7 +37,7 @@ def check_json(value: Any, what: str) -> None:
     except (UnicodeEncodeError, OverflowError) as exc:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"{what} holds half a surrogate pair, or a number that is too large to be kept.",
+            f"{what} holds what no JSON can: half a surrogate pair, or a number beyond all bounds.",
         ) from exc
     if len(encoded) > MAX_BYTES:
         raise Problem(
