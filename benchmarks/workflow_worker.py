@@ -71,8 +71,10 @@ async def _work_bare(dsn: str, concurrency: int) -> None:
                     await Queries(AsyncpgDriver(conn)).enqueue(  # type: ignore[arg-type]
                         BARE, f"{chain}:{following}".encode()
                     )
-                else:
-                    await conn.execute("INSERT INTO bare_done (chain) VALUES ($1)", chain)
+                if following in {1, NODES}:
+                    await conn.execute(
+                        "INSERT INTO bare_done (chain, node) VALUES ($1, $2)", chain, following
+                    )
 
         queue.qm.shutdown = _stopped()
         await queue.run(

@@ -303,11 +303,13 @@ async def finish_run(
     status: Literal["SUCCESS", "FAILED", "TIMEOUT"],
     output: Any,
     error: Mapping[str, Any] | None,
+    entries: Sequence[LogEntry] = (),
+    has_rows: bool = True,
 ) -> bool:
-    """End a run in conn's transaction, after its last steps; return False where it is not ours to end.
+    """End a run in conn's transaction; return False where it is not ours to end.
 
-    Its log becomes the execution's, and what only a run that goes on needs is deleted. A trigger ends the run's own
-    row.
+    Its log, with entries at the end, becomes the execution's, and what only a run that goes on needs is deleted;
+    has_rows says whether there is any. A trigger ends the run's own row.
     """
     ended: bool | None = await conn.fetchval(
         """
@@ -320,7 +322,7 @@ async def finish_run(
                                2147483647)::integer,
             "outputData" = $4, "errorData" = $5,
             "logs" = COALESCE((SELECT array_agg(l.entry ORDER BY l.place) FROM workflow_log l
-                               WHERE l.execution_id = $1), '{}')
+                               WHERE l.execution_id = $1), '{}') || $6::jsonb[]
         FROM mine WHERE e."id" = mine.execution_id AND e."status" = 'RUNNING'
         RETURNING true
         """,
@@ -329,10 +331,12 @@ async def finish_run(
         status,
         output,
         None if error is None else dict(error),
+        [entry.entry for entry in entries],
     )
     if not ended:
         return False
-    await drop_progress(conn, execution_id, keep_steps=status != "SUCCESS")
+    if has_rows:
+        await drop_progress(conn, execution_id, keep_steps=status != "SUCCESS")
     return True
 
 

@@ -174,7 +174,7 @@ class Driver:
         self._log.add(
             "node.skipped", node=node_id, type=self._graph.nodes[node_id].type, iteration=iteration or None
         )
-        self.ledger.skip(step)
+        self.ledger.defer(step)
         self._resolve(step)
 
     async def _take_turn(self, node_id: str, iteration: str) -> bool:
@@ -193,15 +193,11 @@ class Driver:
             return await self._loop(node, iteration, inputs, ready_at)
         node_type = NODE_TYPES.get(node.type)
         if node_type is None:
-            raise NodeFailed(
-                {
-                    "node": node.id,
-                    "name": node.label,
-                    "code": "unknown_type",
-                    "message": f"There is no node type {node.type!r}.",
-                }
-            )
+            raise _failed(node, "unknown_type", f"There is no node type {node.type!r}.")
         self._count_step()
+        if node_type.has_effects:
+            # What it does rests on what came before, which must not come out otherwise.
+            await self.ledger.settle()
         turn = Turn(
             node=node,
             type=node_type,
@@ -236,18 +232,15 @@ class Driver:
         )
         if not result.waiting and not step.outputs and node.always_output_data:
             step = msgspec.structs.replace(step, outputs=[(next(iter(_outputs(node)), OUTPUT), 0, {})])
+        if not (result.waiting or result.commits or _has_effects(node)):
+            self.ledger.defer(step)
+            self._waiting.pop(place, None)
+            self._resolve(step)
+            return True
         try:
             step = await self.ledger.write(step, result)
         except Refused as exc:
-            raise NodeFailed(
-                {
-                    "node": node.id,
-                    "name": node.label,
-                    "type": node.type,
-                    "code": "plan_limit",
-                    "message": str(exc),
-                }
-            ) from exc
+            raise _failed(node, "plan_limit", str(exc)) from exc
         if result.waiting:
             self._waiting[place] = step
             self._items.setdefault(place, {}).update(result.finished)
@@ -310,15 +303,7 @@ class Driver:
             rendered = {key: render(value, scope) for key, value in node.data.items() if key in known}
             return msgspec.convert(rendered, NODE_TYPES[LOOP].config)
         except (ExpressionError, msgspec.ValidationError) as exc:
-            raise NodeFailed(
-                {
-                    "node": node.id,
-                    "name": node.label,
-                    "type": node.type,
-                    "code": "bad_config",
-                    "message": str(exc),
-                }
-            ) from exc
+            raise _failed(node, "bad_config", str(exc)) from exc
 
     def _resolve(self, step: StepRow) -> None:
         place = (step.node_id, step.iteration)
@@ -440,6 +425,11 @@ def _failed(node: NodeDef, code: str, message: str) -> NodeFailed:
 def _deleted(execution_id: str) -> dict[str, Any]:
     error = {"code": "deleted", "message": "The execution was deleted."}
     return {"execution_id": execution_id, "status": "CANCELED", "output": None, "error": error}
+
+
+def _has_effects(node: NodeDef) -> bool:
+    node_type = NODE_TYPES.get(node.type)
+    return node_type is not None and node_type.has_effects
 
 
 def _outputs(node: NodeDef) -> tuple[str, ...]:

@@ -45,7 +45,10 @@ async def end_run(
     """Return False where the run was not ours to end. Raises RunInterrupted for the same."""
     log.add(_HAPPENED[ending.status], error=ending.error)
     async with as_system(services.pool) as conn:
-        await ledger.flush_in(conn)
+        if ending.status != "SUCCESS":
+            # What is done stays done, should somebody take the run up.
+            await ledger.flush_in(conn)
+        has_rows, entries = ledger.take_rest()
         ended = await workflow_runs.finish_run(
             conn,
             claimed.execution_id,
@@ -53,6 +56,8 @@ async def end_run(
             status=ending.status,
             output=_bounded(ending.output),
             error=ending.error,
+            entries=entries,
+            has_rows=has_rows,
         )
         if ended:
             await tell(conn, claimed, settings, ending)

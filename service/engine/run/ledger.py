@@ -11,7 +11,7 @@ from db.errors import Refused
 from db.jobs import enqueue_run
 from db.pool import Conn
 from db.tenancy import as_system
-from db.workflow_runs import ClaimedRun, StepItemRow, StepRow
+from db.workflow_runs import ClaimedRun, LogEntry, StepItemRow, StepRow
 from service.engine.errors import NodeError
 from service.engine.nodes.base import CallWorkflow
 from service.engine.run.log import RunLog
@@ -28,12 +28,22 @@ class RunLedger:
         self._services = services
         self._claimed = claimed
         self._log = log
-        self._skipped: list[StepRow] = []
+        self._deferred: list[StepRow] = []
         self._is_fruitful = False
 
-    def skip(self, step: StepRow) -> None:
-        """Note a step that is written down with the next."""
-        self._skipped.append(step)
+    def defer(self, step: StepRow) -> None:
+        """Note a step that is written down with the next one that is not deferred, or a moment later.
+
+        For what was skipped, and for nodes that touch nothing but items: where a worker dies in between, the next one
+        does them again, and comes to the same.
+        """
+        self._deferred.append(step)
+
+    async def settle(self) -> None:
+        """Write down what was deferred, before something is done that rests on it."""
+        if self._deferred:
+            async with self._services.pool.acquire() as conn:
+                await self._write(conn, [])
 
     async def write(self, step: StepRow, result: TurnResult) -> StepRow:
         """Write a step down, with what is to happen in the same transaction; return it as it is written.
@@ -77,32 +87,37 @@ class RunLedger:
 
     async def flush(self) -> None:
         """Write down what has gathered: entries of the log, and steps that were skipped."""
-        if self._skipped or not self._log.is_empty:
+        if self._deferred or not self._log.is_empty:
             async with self._services.pool.acquire() as conn:
                 await self._write(conn, [])
 
     async def flush_in(self, conn: Conn) -> None:
         await self._write(conn, [])
 
+    def take_rest(self) -> tuple[bool, list[LogEntry]]:
+        """Return whether anything was written down, in this turn or before, and the log's entries that were not yet."""
+        self._deferred = []
+        return self._is_fruitful or self._claimed.epoch > 1, self._log.take()
+
     async def _write(self, conn: Conn, steps: list[StepRow]) -> None:
-        skipped, self._skipped = self._skipped, []
+        deferred, self._deferred = self._deferred, []
         entries = self._log.take()
         try:
             is_ours = await workflow_runs.write_steps(
                 conn,
                 self._claimed.execution_id,
                 self._claimed.epoch,
-                [*skipped, *steps],
+                [*deferred, *steps],
                 entries,
-                fruitful=bool(steps) and not self._is_fruitful,
+                fruitful=not self._is_fruitful,
             )
         except BaseException:
-            self._skipped = skipped + self._skipped
+            self._deferred = deferred + self._deferred
             self._log.give_back(entries)
             raise
         if not is_ours:
             raise RunInterrupted
-        self._is_fruitful |= bool(steps)
+        self._is_fruitful = True
 
     async def respond(self, response: Mapping[str, Any]) -> None:
         async with as_system(self._services.pool) as conn:
