@@ -1,4 +1,7 @@
-"""Sample rows, as the platform's schema document seeds them: two AI models and a template."""
+"""Sample rows: the two AI models and the template that the platform's schema document seeds, and more templates."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -10,21 +13,42 @@ MODELS: tuple[tuple[str, str, str, dict[str, float]], ...] = (
     ("Llama 3 70B", "GROQ", "llama3-70b-8192", {"maxTokens": 8192, "temperature": 0.7}),
 )
 
-# Templates have no natural key. A fixed id makes two seeders at once meet in the primary key; the name under
-# the author "system" recognises one that the web application's own seed put there under an id of its own.
-TEMPLATE_ID = "5a7e1d0c-6f0b-4c1e-9d53-0f2b8c6a4e01"
+
+class SeededTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A template that comes along. Its id never changes: it is found by it, and by its name where the web application's
+    own seed has put it there under another one."""
+
+    id: str
+    name: str
+    description: str
+    category: str
+    tags: list[str]
+    featured: bool
+    nodes: list[Any]
+    connections: list[Any]
+    settings: dict[str, Any] = {}
 
 
 class Seeded(msgspec.Struct, kw_only=True, frozen=True):
-    """How many rows were added; none where they were there already."""
+    """How many rows were added, and how many templates were not what this version has; none where all was there."""
 
     models: int
     templates: int
+    templates_updated: int = 0
 
 
-async def seed(conn: Conn) -> Seeded:
-    """Add what is missing. Rows that are there, edited or not, are left alone."""
-    return Seeded(models=await _seed_models(conn), templates=await _seed_template(conn))
+async def seed(conn: Conn, templates: Sequence[SeededTemplate]) -> Seeded:
+    """Add what is missing. Models that are there, edited or not, stay so; templates become what this version has.
+
+    What became of a template stays: downloads, ratings, whether it is published and featured.
+    """
+    models = await _seed_models(conn)
+    written = [await _seed_template(conn, template) for template in templates]
+    return Seeded(
+        models=models,
+        templates=sum(added for added, _ in written),
+        templates_updated=sum(updated for _, updated in written),
+    )
 
 
 async def _seed_models(conn: Conn) -> int:
@@ -42,18 +66,37 @@ async def _seed_models(conn: Conn) -> int:
     return len(rows)
 
 
-async def _seed_template(conn: Conn) -> int:
-    added = await conn.fetchval(
+async def _seed_template(conn: Conn, template: SeededTemplate) -> tuple[int, int]:
+    """Return how many rows were added and updated. Two seeders at once meet in the primary key."""
+    row = await conn.fetchrow(
         """
-        INSERT INTO "Template" ("id", "name", "description", "category", "tags", "nodes", "connections",
-                                "price", "authorId", "authorName", "isPublished", "isFeatured")
-        SELECT $1, $2, 'Generate blog posts with AI', 'Marketing', ARRAY['ai', 'content', 'marketing'],
-               '{}', '{}', 0, 'system', 'AutomateAI', true, true
-        WHERE NOT EXISTS (SELECT FROM "Template" WHERE "authorId" = 'system' AND "name" = $2)
-        ON CONFLICT ("id") DO NOTHING
-        RETURNING 1
+        WITH updated AS (
+            UPDATE "Template"
+            SET "name" = $2, "description" = $3, "category" = $4, "tags" = $5, "nodes" = $6, "connections" = $7,
+                "settings" = $8
+            WHERE "authorId" = 'system' AND ("id" = $1 OR "name" = $2)
+              AND ("name", "description", "category", "tags", "nodes", "connections", "settings")
+                  IS DISTINCT FROM ($2, $3, $4, $5::text[], $6::jsonb, $7::jsonb, $8::jsonb)
+            RETURNING 1
+        ),
+        added AS (
+            INSERT INTO "Template" ("id", "name", "description", "category", "tags", "nodes", "connections", "settings",
+                                    "price", "authorId", "authorName", "isPublished", "isFeatured")
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, 'system', 'AutomateAI', true, $9
+            WHERE NOT EXISTS (SELECT FROM "Template" WHERE "id" = $1 OR "authorId" = 'system' AND "name" = $2)
+            ON CONFLICT ("id") DO NOTHING
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM updated) AS updated
         """,
-        TEMPLATE_ID,
-        "AI Content Generator",
+        template.id,
+        template.name,
+        template.description,
+        template.category,
+        template.tags,
+        template.nodes,
+        template.connections,
+        template.settings,
+        template.featured,
     )
-    return int(added or 0)
+    return (row["added"], row["updated"]) if row else (0, 0)

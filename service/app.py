@@ -51,6 +51,7 @@ from service.search.routes import search_routes
 from service.secrets import SecretBox
 from service.settings import Settings
 from service.teams.routes import teams_routers
+from service.templates.routes import templates_router
 from service.usage.budgets import budgets_router
 from service.usage.routes import usage_routes
 from service.webhooks.routes import webhooks_router
@@ -161,6 +162,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *hooks_routes,
             credentials_router,
             workflows_router,
+            templates_router,
             speak_mcp,
             dify_router,
             *health_routes,
@@ -241,6 +243,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("usage"),
             Tag("webhooks"),
             Tag("workflows"),
+            Tag("templates"),
             Tag("OpenAI-compatible"),
             Tag("Dify"),
             Tag("health"),

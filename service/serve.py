@@ -32,6 +32,7 @@ from service.owner import Owner, ensure_owner, give_handbook
 from service.runtime import Runtime, open_ingestor, open_runtime
 from service.secrets import SecretBox
 from service.settings import Settings
+from service.templates.seeds import seeded_templates
 from service.webhooks.jobs import Deliverer
 from service.worker import run_worker
 
@@ -60,7 +61,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
         port = reserve_port(settings.host, settings.port)
         runtime = await stack.enter_async_context(_migrated_runtime(settings))
         async with runtime.pool.acquire() as conn, conn.transaction():
-            await seed(conn)
+            await seed(conn, seeded_templates())
         app = create_app(runtime)
         http = await stack.enter_async_context(serve_http(app, settings.host, port))
         background = [http]

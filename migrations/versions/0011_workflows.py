@@ -199,6 +199,12 @@ CREATE TABLE template_rating (
 CREATE INDEX template_rating_user_idx ON template_rating (user_id);
 ALTER TABLE "Template" ADD COLUMN "settings" jsonb;
 
+-- "updatedAt" is when its author changed it, not when it was last cloned or rated.
+DROP TRIGGER keep_updated_at ON "Template";
+CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW
+    WHEN ((OLD."downloads", OLD."rating", OLD."reviews") IS NOT DISTINCT FROM (NEW."downloads", NEW."rating", NEW."reviews"))
+    EXECUTE FUNCTION keep_updated_at();
+
 -- null: no limit. An operator may change them; WORKFLOW_MAX_EXECUTIONS_PER_MINUTE holds beside them.
 ALTER TABLE plan
     ADD COLUMN concurrent_executions integer CONSTRAINT plan_concurrent_executions_positive CHECK (concurrent_executions > 0),
@@ -304,6 +310,8 @@ DROP TRIGGER count_execution_end ON "WorkflowExecution";
 DROP TRIGGER number_workflow_revision ON "Workflow";
 DROP TRIGGER keep_updated_at ON "Workflow";
 CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Workflow" FOR EACH ROW EXECUTE FUNCTION keep_updated_at();
+DROP TRIGGER keep_updated_at ON "Template";
+CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW EXECUTE FUNCTION keep_updated_at();
 DROP TRIGGER forget_next_run ON "WorkflowSchedule";
 DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_run;
 DROP FUNCTION count_execution_start, count_execution_end, number_workflow_revision, forget_next_run, rate_template;

@@ -171,11 +171,12 @@ def reset(
 
 @app.command()
 def seed(json: JsonOption = False) -> None:
-    """Add the sample AI models and template.
+    """Add the sample AI models and templates.
 
     \b
-    What npm run db:seed does. Rows that are there already stay as they are:
-    running it again adds nothing.
+    What npm run db:seed does, and more templates. Models that are there already
+    stay as they are, templates are brought up to this version: running it again
+    changes nothing.
 
     \b
     Example:
@@ -188,7 +189,10 @@ def seed(json: JsonOption = False) -> None:
     if json:
         print_json(msgspec.to_builtins(seeded))
     else:
-        say(f"Added {seeded.models} AI models and {seeded.templates} templates.")
+        say(
+            f"Added {seeded.models} AI models and {seeded.templates} templates, "
+            f"and brought {seeded.templates_updated} templates up to date."
+        )
 
 
 def _settings() -> "Settings":
@@ -221,11 +225,12 @@ async def _seed(dsn: str) -> "Seeded":
     from db.migrate import require_head
     from db.pool import open_pool
     from db.seed import seed as add_samples
+    from service.templates.seeds import seeded_templates
 
     async with open_pool(dsn, size=1, statement_cache_size=0) as pool, pool.acquire() as conn:
         await require_head(conn)
         async with conn.transaction():
-            return await add_samples(conn)
+            return await add_samples(conn, seeded_templates())
 
 
 async def _reset(dsn: str) -> "Seeded":

@@ -9,10 +9,12 @@ import pytest
 
 from db import users
 from db.pool import Conn
+from db.seed import seed
+from service.templates.seeds import seeded_templates
 from tests.docs.markdown import ROOT, fences, shell_lines
 from tests.fakes.chat_servers import FakeOpenAI
 from tests.fakes.webhook_receiver import webhook_receiver
-from tests.running import run_service
+from tests.running import Service, run_service
 
 # A reply of 400 or more fails the example; curl's own word for what the documents promise.
 _CURL = """
@@ -45,6 +47,7 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
             "docs/mcp.md",
             "docs/dify.md",
             "docs/budgets.md",
+            "docs/templates.md",
         )
         for line in shell_lines(ROOT / name)
         if line.startswith(("curl ", "export ")) and not any(part in line for part in _LEFT_OUT)
@@ -61,6 +64,7 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
             model_allowed_networks="127.0.0.0/8",
         ) as service,
     ):
+        service.call(_seed(service))
         (tmp_path / ".docsearch" / "owner.key").write_text(service.key + "\n")
         script = f"API=http://127.0.0.1:8000 KEY={service.key}\n{_CURL}\n" + "\n".join(examples)
         done = subprocess.run(
@@ -73,6 +77,12 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert model.requests[0].body["model"] == "llama3.2"
         assert b'"type":"ping"' in receiver.wait_for(1)[0].body
+
+
+async def _seed(service: Service) -> None:
+    """Add what a start adds, which the examples name."""
+    async with service.runtime.pool.acquire() as conn, conn.transaction():
+        await seed(conn, seeded_templates())
 
 
 def _here(script: str, server: str, receiver: str, model: str) -> str:

@@ -206,6 +206,15 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/credentials/{credential_id}": Expect("404 404 200 200 200"),
     "PATCH /v1/credentials/{credential_id}": Expect("404 404 403 200 200", {"name": "changed"}),
     "DELETE /v1/credentials/{credential_id}": Expect("404 404 403 204 204"),
+    "GET /v1/templates": Expect("200 200 200 200 200"),
+    "GET /v1/templates/{template_id}": Expect("404 404 404 404 200", owners=True),
+    "POST /v1/templates": Expect("404 403 201 201 201", {"workflow_id": "{workflow_id}"}),
+    "PATCH /v1/templates/{template_id}": Expect("404 404 404 404 200", {"name": "changed"}, owners=True),
+    "DELETE /v1/templates/{template_id}": Expect("404 404 404 404 204", owners=True),
+    "POST /v1/templates/{template_id}/clone": Expect("404 404 404 404 201", {}, owners=True),
+    # Nobody rates their own, and there is nothing to take back: tests/service/templates.
+    "PUT /v1/templates/{template_id}/rating": Expect("404 404 404 404 403", {"stars": 5}, owners=True),
+    "DELETE /v1/templates/{template_id}/rating": Expect("404 404 404 404 404", owners=True),
     # The body is multipart, which no row sends: whoever may upload is told so. tests/service/openai_api has the team's.
     "POST /v1/files": Expect("400 400 400 400 400"),
     "GET /v1/files": Expect("200 200 200 200 200"),
@@ -506,6 +515,7 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "model_id": model_id,
         "document_id": document_id,
         "conversation_id": conversation_id,
+        "template_id": await _template(conn, owner_id),
         "model_name": "extractive",
         "message_id": message_id,
         "file_id": f"file-{document_id}",
@@ -585,6 +595,20 @@ async def _workflow(conn: Conn, team_id: str, owner_id: str) -> str:
         workflow_id,
     )
     return workflow_id
+
+
+async def _template(conn: Conn, owner_id: str) -> str:
+    """Return a template that its author has not published."""
+    template_id: str = await conn.fetchval(
+        """
+        INSERT INTO "Template" ("name", "description", "category", "nodes", "connections", "authorId", "authorName")
+        VALUES ($1, $1, $1, jsonb_build_array(jsonb_build_object('id', $1::text, 'type', 'trigger')), '[]', $2, $1)
+        RETURNING "id"
+        """,
+        MARK,
+        owner_id,
+    )
+    return template_id
 
 
 async def _conversation(conn: Conn, team_id: str, owner_id: str, message_id: str) -> str:
@@ -668,7 +692,15 @@ async def _digest(conn: Conn, table: str, names: list[str]) -> str | None:
 async def clear(service: Service) -> None:
     """Delete every world."""
     async with service.runtime.pool.acquire() as conn, conn.transaction():
-        for table in ('"Document"', '"Webhook"', '"AIConversation"', '"Workflow"', '"Team"', '"User"'):
+        for table in (
+            '"Template"',
+            '"Document"',
+            '"Webhook"',
+            '"AIConversation"',
+            '"Workflow"',
+            '"Team"',
+            '"User"',
+        ):
             await conn.execute(f"DELETE FROM {table}")
         # The built-in one is no world's, and is asked again by the next.
         await conn.execute("""DELETE FROM "AIModel" WHERE "id" <> 'extractive'""")

@@ -57,8 +57,8 @@ def test_migrate_and_status_speak_to_people_too(run, configured):
 
 def test_seed_adds_samples_once(run, configured):
     run("db", "migrate")
-    assert output(run("db", "seed", "--json")) == {"models": 2, "templates": 1}
-    assert output(run("db", "seed", "--json")) == {"models": 0, "templates": 0}
+    assert output(run("db", "seed", "--json")) == {"models": 2, "templates": 6, "templates_updated": 0}
+    assert output(run("db", "seed", "--json")) == {"models": 0, "templates": 0, "templates_updated": 0}
 
 
 def test_seed_wants_a_migrated_database(run, configured):
@@ -72,7 +72,7 @@ def test_reset_empties_a_database_that_is_named(run, configured):
     run("db", "seed")
     done = run("db", "reset", "--database", database_name(configured), "--yes")
     assert done.exit_code == 0, done.output
-    assert output(run("db", "seed", "--json")) == {"models": 0, "templates": 0}
+    assert output(run("db", "seed", "--json")) == {"models": 0, "templates": 0, "templates_updated": 0}
 
 
 @pytest.mark.parametrize(
