@@ -45,6 +45,7 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
             "docs/mcp.md",
             "docs/dify.md",
             "docs/budgets.md",
+            "docs/workflows.md",
         )
         for line in shell_lines(ROOT / name)
         if line.startswith(("curl ", "export ")) and not any(part in line for part in _LEFT_OUT)
