@@ -103,18 +103,25 @@ async def update_credential(
     hosts: Sequence[str] | None,
     sealed: str | None,
 ) -> bool:
+    """Change what is given; False where it is not there. Raises Taken, as insert_credential."""
     tag: str = await conn.execute(
         """
-        UPDATE credential
-        SET name = COALESCE($3, name), hosts = COALESCE($4, hosts), sealed = COALESCE($5, sealed), updated_at = now()
+        UPDATE credential SET name = COALESCE($3, name), hosts = COALESCE($4, hosts), updated_at = now()
         WHERE space_id = ANY($1::text[]) AND id = $2
         """,
         list(spaces),
         credential_id,
         name,
         None if hosts is None else list(hosts),
-        sealed,
     )
+    if sealed is not None:
+        # By itself: who changes it may not read it, which COALESCE would.
+        await conn.execute(
+            "UPDATE credential SET sealed = $3 WHERE space_id = ANY($1::text[]) AND id = $2",
+            list(spaces),
+            credential_id,
+            sealed,
+        )
     return tag == "UPDATE 1"
 
 

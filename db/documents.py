@@ -124,31 +124,6 @@ async def insert_original(conn: Conn, space_id: str, document_id: str, original:
     return tag == "INSERT 0 1"
 
 
-async def replace_original(conn: Conn, space_id: str, document_id: str, original: Original) -> str | None:
-    """Record other bytes in the place of the document's; return where the old ones lie, None where it has none."""
-    old: str | None = await conn.fetchval(
-        "SELECT storage_key FROM original WHERE space_id = $1 AND document_id = $2 FOR UPDATE",
-        space_id,
-        document_id,
-    )
-    if old is not None:
-        await conn.execute(
-            """
-            UPDATE original
-            SET storage_key = $3, filename = $4, media_type = $5, size_bytes = $6, sha256 = $7
-            WHERE space_id = $1 AND document_id = $2
-            """,
-            space_id,
-            document_id,
-            original.storage_key,
-            original.filename,
-            original.media_type,
-            original.size_bytes,
-            original.sha256,
-        )
-    return old
-
-
 async def find_document(conn: Conn, spaces: Sequence[str], document_id: str) -> DocumentRow | None:
     row = await conn.fetchrow(_SELECT + ' AND d."id" = $2', list(spaces), document_id)
     return None if row is None else DocumentRow(**row)

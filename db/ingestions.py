@@ -144,23 +144,6 @@ async def requeue(conn: Conn, spaces: Sequence[str], document_id: str) -> bool:
     return tag == "UPDATE 1"
 
 
-async def restart(conn: Conn, space_id: str, document_id: str) -> bool:
-    """Queue a finished ingestion again, for other bytes; False while one goes on. Until then the old ones are found."""
-    tag: str = await conn.execute(
-        """
-        UPDATE ingestion
-        SET status = 'queued', stage = NULL, progress = 0, queued_at = now(), attempts = 0,
-            error_stage = NULL, error_code = NULL, error_detail = NULL, finished_at = NULL
-        WHERE space_id = $1 AND document_id = $2 AND status IN ('ready', 'failed')
-        RETURNING pg_notify($3, document_id)
-        """,
-        space_id,
-        document_id,
-        DOCUMENT,
-    )
-    return tag == "UPDATE 1"
-
-
 async def page_starts(conn: Conn, spaces: Sequence[str], document_id: str) -> list[int]:
     starts: list[int] | None = await conn.fetchval(
         "SELECT page_starts FROM ingestion WHERE space_id = ANY($1::text[]) AND document_id = $2",

@@ -185,3 +185,15 @@ async def was_told(conn: Conn, user_id: str, schedule_id: str) -> bool:
         schedule_id,
     )
     return told
+
+
+async def measure_late(conn: Conn) -> float:
+    """Return for how many seconds the schedule that is due longest has been due; 0 where none is."""
+    late_s: float = await conn.fetchval(
+        """
+        SELECT COALESCE(GREATEST(EXTRACT(epoch FROM now() AT TIME ZONE 'UTC' - min(s."nextRunAt")), 0), 0)::float8
+        FROM "WorkflowSchedule" s JOIN "Workflow" w ON w."id" = s."workflowId"
+        WHERE s."isActive" AND w."isActive" AND w."status" = 'ACTIVE'
+        """
+    )
+    return late_s

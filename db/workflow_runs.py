@@ -450,3 +450,15 @@ async def find_callable(conn: Conn, space_id: str, workflow_id: str) -> bool:
         space_id,
     )
     return found
+
+
+async def count_runs(conn: Conn) -> dict[str, int]:
+    """Return how many runs have not ended, by state; a worker that holds one no longer has abandoned it."""
+    rows = await conn.fetch(
+        """
+        SELECT CASE WHEN state = 'waiting' THEN 'waiting' WHEN leased_until IS NULL THEN 'queued'
+                    WHEN leased_until < now() THEN 'abandoned' ELSE 'active' END AS state, count(*) AS n
+        FROM workflow_run WHERE state <> 'ended' GROUP BY 1
+        """
+    )
+    return {row["state"]: row["n"] for row in rows}

@@ -69,10 +69,11 @@ async def find_hook(conn: Conn, token: str, *, test: bool) -> Hook | None:
     row = await conn.fetchrow(
         """
         SELECT t."id" AS trigger_id, t."nodeId" AS node_id, t."config" AS config, w."id" AS workflow_id,
-               w."userId" AS user_id, w."teamId" AS team_id, COALESCE(w."teamId", w."userId") AS space_id, $2 AS is_test
+               w."userId" AS user_id, w."teamId" AS team_id, COALESCE(w."teamId", w."userId") AS space_id,
+               $2::boolean AS is_test
         FROM "WorkflowTrigger" t JOIN "Workflow" w ON w."id" = t."workflowId"
         WHERE t."type" = 'WEBHOOK' AND t."nodeId" IS NOT NULL
-          AND CASE WHEN $2 THEN t."testToken" = $1
+          AND CASE WHEN $2::boolean THEN t."testToken" = $1
               ELSE t."token" = $1 AND t."isActive" AND w."isActive" AND w."status" = 'ACTIVE' END
         """,
         token,

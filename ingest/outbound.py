@@ -8,7 +8,10 @@ free: whoever can name a public address can reach each of its ports without us.
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -26,6 +29,10 @@ _NOT_HOSTS: tuple[Network, ...] = (
     ipaddress.IPv6Network("3fff::/20"),
     ipaddress.IPv4Network("192.88.99.0/24"),
 )
+
+
+# A server may ask for this much patience at most.
+MAX_RETRY_AFTER_S = 24 * 3600.0
 
 
 class AddressRefused(Exception):
@@ -99,6 +106,34 @@ def unwrap(address: Address) -> Address:
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
+
+
+def is_tls_failure(exc: BaseException) -> bool:
+    """Return whether TLS is at the bottom of it; httpcore raises its own error, and forgets what caused it."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return True
+        cause = cause.__context__
+    return False
+
+
+def read_retry_after(retry_after: str | None) -> float | None:
+    """Return the delay that a Retry-After header asks for, as seconds or as a date (RFC 9110, 10.2.3)."""
+    if retry_after is None:
+        return None
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        # Cut before it is a number: of a thousand digits none can be made.
+        delay_s = float(text[:10])
+    else:
+        try:
+            date = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+        delay_s = (aware - datetime.now(UTC)).total_seconds()
+    return min(max(delay_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):

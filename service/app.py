@@ -31,10 +31,13 @@ from service.console.routes import console_routes
 from service.conversations.asking import Chat
 from service.conversations.routes import conversations_router
 from service.conversations.turns import Turns
+from service.credentials.routes import credentials_router
 from service.dify.routes import dify_router
 from service.documents.routes import documents_router
 from service.errors import problem_details_plugin
+from service.executions.routes import executions_routes
 from service.health.routes import health_routes
+from service.hooks.routes import hooks_routes
 from service.mcp.routes import McpEndpoint, speak_mcp
 from service.metering import UsageRecorder
 from service.notifications.routes import notifications_router
@@ -154,6 +157,9 @@ def create_app(runtime: Runtime) -> Litestar:
             *openai_routes,
             receive_stripe_event,
             webhooks_router,
+            *executions_routes,
+            *hooks_routes,
+            credentials_router,
             workflows_router,
             speak_mcp,
             dify_router,
@@ -226,6 +232,8 @@ def _openapi() -> OpenAPIConfig:
             Tag("answers"),
             Tag("conversations"),
             Tag("AI models"),
+            Tag("executions"),
+            Tag("webhooks in"),
             Tag("account"),
             Tag("API keys"),
             Tag("teams"),

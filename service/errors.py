@@ -125,6 +125,7 @@ _UNIQUE = {
     "Team_slug_key": "slug",
     "User_username_key": "username",
     "User_email_key": "e-mail address",
+    "credential_name_key": "name",
 }
 """What is unique, by the name of its constraint; anything else is a mistake of ours."""
 

@@ -37,6 +37,23 @@ WEBHOOK_SECONDS = Histogram(
     "Time until a webhook's receiver answered.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
 )
+WORKFLOW_RUNS = Counter(
+    "docsearch_workflow_runs", "Runs of workflows that ended here, by status.", ["status"]
+)
+WORKFLOW_NODE_SECONDS = Histogram(
+    "docsearch_workflow_node_seconds",
+    "Time of a node's turn, by its type.",
+    ["type"],
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300),
+)
+WORKFLOW_RUNS_UNFINISHED = Gauge(
+    "docsearch_workflow_runs_unfinished",
+    "Runs that have not ended, by state: queued, active, waiting or abandoned.",
+    ["state"],
+)
+WORKFLOW_SCHEDULE_LATE_SECONDS = Gauge(
+    "docsearch_workflow_schedule_late_seconds", "How long the schedule that is due longest has been due."
+)
 POOL_IDLE = Gauge("docsearch_database_connections_idle", "Open connections that nobody uses.")
 POOL_SIZE = Gauge("docsearch_database_connections", "Open connections.")
 
@@ -56,4 +73,8 @@ __all__ = [
     "WEBHOOK_ATTEMPTS",
     "WEBHOOK_OLDEST_SECONDS",
     "WEBHOOK_SECONDS",
+    "WORKFLOW_NODE_SECONDS",
+    "WORKFLOW_RUNS",
+    "WORKFLOW_RUNS_UNFINISHED",
+    "WORKFLOW_SCHEDULE_LATE_SECONDS",
 ]

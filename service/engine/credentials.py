@@ -11,6 +11,7 @@ from service.engine.errors import NodeError
 from service.engine.run.log import note_secret
 from service.engine.services import Services
 from service.secrets import SecretBox, SecretUnreadable
+from service.text import storable
 
 
 class Bearer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,21 +51,25 @@ def open_value(secret_box: SecretBox, row: CredentialRow) -> Value:
     try:
         return read_value(row.kind, msgspec.json.decode(secret_box.open(row.sealed)))
     except (SecretUnreadable, msgspec.MsgspecError, KeyError):
-        raise NodeError("The credential cannot be read: set it anew.", code="credential") from None
+        raise NodeError("The credential cannot be read: set it anew.", code="credential_unreadable") from None
 
 
-async def credential_headers(services: Services, space_id: str, name: str, url: str) -> dict[str, str]:
+async def open_credential(services: Services, space_id: str, name: str, url: str) -> dict[str, str]:
     """Return the headers that a credential of the space adds to a request. Raises NodeError."""
     async with services.pool.acquire() as conn:
-        row = await find_credential(conn, space_id, name)
+        row = await find_credential(conn, space_id, storable(name))
     if row is None:
         raise NodeError(
-            f"There is no credential {name[:80]!r} here.", code="credential", field="data.credential"
+            f"There is no credential {name[:80]!r} here.",
+            code="credential_not_found",
+            field="data.credential",
         )
     host = (urlsplit(url).hostname or "").lower()
     if row.hosts and not any(_covers(wanted, host) for wanted in row.hosts):
         raise NodeError(
-            f"The credential {name[:80]!r} is not for {host}.", code="credential", field="data.credential"
+            f"The credential {name[:80]!r} is not for {host}.",
+            code="credential_host",
+            field="data.credential",
         )
     value = open_value(services.secret_box, row)
     match value:
@@ -81,7 +86,7 @@ async def credential_headers(services: Services, space_id: str, name: str, url: 
             return {header: secret}
         case Hmac():
             raise NodeError(
-                "A credential of kind hmac signs webhooks; it is sent nowhere.", code="credential"
+                "A credential of kind hmac signs webhooks; it is sent nowhere.", code="credential_unusable"
             )
 
 

@@ -33,20 +33,38 @@ class NodeDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     type: Name
     name: str = ""
     data: dict[str, Any] = {}
-    on_error: OnError = "stopWorkflow"
-    retry_on_fail: bool | None = None
-    """None: failures that may heal are tried again as often as the deployment says; true: all are; false: none."""
-    max_tries: Annotated[int, msgspec.Meta(ge=1, le=10)] | None = None
-    wait_between_tries: Annotated[int, msgspec.Meta(ge=0, le=300_000)] = 1_000
-    """Milliseconds before the second try; it doubles with each."""
-    timeout: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
-    """Seconds for one try."""
-    disabled: bool = False
-    """Passes on what comes in."""
-    execute_once: bool = False
-    """Works on the first item alone."""
-    always_output_data: bool = False
-    """Goes on with an empty item where there would be none."""
+    on_error: Annotated[
+        OnError,
+        msgspec.Meta(
+            description="Where it fails for good: stopWorkflow, the run fails; continueRegularOutput, it goes on "
+            "with the error in the item; continueErrorOutput, it goes on by the handle error."
+        ),
+    ] = "stopWorkflow"
+    retry_on_fail: Annotated[
+        bool | None,
+        msgspec.Meta(
+            description="Which failures are tried again. Unset: those that may heal; true: all; false: none."
+        ),
+    ] = None
+    max_tries: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=10)] | None,
+        msgspec.Meta(description="The first one included. Unset: WORKFLOW_RETRY_ATTEMPTS."),
+    ] = None
+    wait_between_tries: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=300_000, description="Milliseconds before the second try; it doubles with each."
+        ),
+    ] = 1_000
+    timeout: Annotated[
+        Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None,
+        msgspec.Meta(description="Seconds for one try. Unset: 120."),
+    ] = None
+    disabled: Annotated[bool, msgspec.Meta(description="Passes on what comes in.")] = False
+    execute_once: Annotated[bool, msgspec.Meta(description="Works on the first item alone.")] = False
+    always_output_data: Annotated[
+        bool, msgspec.Meta(description="Goes on with an empty item where there would be none.")
+    ] = False
 
     @property
     def label(self) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from db.pool import Pool
 from ingest.originals import Originals
 from service.answering.asking import Answerer
-from service.engine.outbound import HttpSender
 from service.metering import UsageRecorder
 from service.providers import EmbeddingProvider
 from service.providers.chat import ChatModels
@@ -27,7 +26,6 @@ class Services:
     chat_models: ChatModels
     usage_recorder: UsageRecorder
     query_meter: QueryMeter
-    http: HttpSender
     secret_box: SecretBox = field(repr=False)
 
 
@@ -39,7 +37,6 @@ async def open_services(runtime: Runtime) -> AsyncIterator[Services]:
     chat_models = ChatModels(secret_box, settings)
     usage_recorder = UsageRecorder.on(runtime.pool)
     query_meter = QueryMeter(runtime.embedder, settings.embedding_price_per_million)
-    http = HttpSender(settings.workflow_networks)
     answerer = Answerer(
         runtime.pool, runtime.embedder, chat_models, usage_recorder, query_meter, settings.answer_min_score
     )
@@ -53,10 +50,8 @@ async def open_services(runtime: Runtime) -> AsyncIterator[Services]:
             chat_models=chat_models,
             usage_recorder=usage_recorder,
             query_meter=query_meter,
-            http=http,
             secret_box=secret_box,
         )
     finally:
         await usage_recorder.drain()
         await chat_models.aclose()
-        await http.aclose()

@@ -43,7 +43,7 @@ def _trigger(node: NodeDef) -> TriggerSpec:
     event = node.data.get("event")
     return TriggerSpec(
         node_id=node.id,
-        type=_TYPES[kind],
+        type=_TYPES.get(kind, "MANUAL"),
         config=node.data,
         event_type=event if kind == "event" and isinstance(event, str) else None,
         token=secrets.token_urlsafe(_TOKEN_BYTES),

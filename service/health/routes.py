@@ -12,6 +12,8 @@ from db.errors import NotMigrated
 from db.ingestions import count_unfinished
 from db.migrate import require_head
 from db.pool import Pool
+from db.schedules import measure_late
+from db.workflow_runs import count_runs
 from service.errors import Problem
 from service.metrics import (
     POOL_IDLE,
@@ -20,6 +22,8 @@ from service.metrics import (
     UNFINISHED,
     WEBHOOK_OLDEST_SECONDS,
     WEBHOOKS_PENDING,
+    WORKFLOW_RUNS_UNFINISHED,
+    WORKFLOW_SCHEDULE_LATE_SECONDS,
 )
 from service.openapi import only_problems
 
@@ -57,11 +61,16 @@ async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
     async with pool.acquire() as conn:
         unfinished = await count_unfinished(conn)
         pending = await measure_pending(conn)
+        runs = await count_runs(conn)
+        late_s = await measure_late(conn)
     for status in ("queued", "processing"):
         UNFINISHED.labels(status).set(unfinished.get(status, 0))
     WEBHOOKS_PENDING.labels("due").set(pending.due)
     WEBHOOKS_PENDING.labels("later").set(pending.later)
     WEBHOOK_OLDEST_SECONDS.set(pending.oldest_s)
+    for state in ("queued", "active", "waiting", "abandoned"):
+        WORKFLOW_RUNS_UNFINISHED.labels(state).set(runs.get(state, 0))
+    WORKFLOW_SCHEDULE_LATE_SECONDS.set(late_s)
     POOL_SIZE.set(pool.get_size())
     POOL_IDLE.set(pool.get_idle_size())
     return Response(generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

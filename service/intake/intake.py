@@ -132,9 +132,11 @@ def checked_metadata(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
     return metadata
 
 
-async def take_text(new: NewText, originals: Originals, max_bytes: int) -> Intake:
-    """Receive a document given as text; it is kept as an original like any file."""
-    document_id = str(uuid.uuid4())
+async def take_text(
+    new: NewText, originals: Originals, max_bytes: int, document_id: str | None = None
+) -> Intake:
+    """Receive a document given as text; it is kept as an original like any file. Unset, its id is a new one."""
+    document_id = document_id or str(uuid.uuid4())
     title, metadata, source_url = (
         one_line(new.title, "title"),
         checked_metadata(new.metadata),
@@ -151,12 +153,12 @@ async def take_text(new: NewText, originals: Originals, max_bytes: int) -> Intak
     return Intake(document_id, file, title, metadata, new.team_id, "text", source_url)
 
 
-def take_url(new: NewUrl) -> Intake:
+def take_url(new: NewUrl, document_id: str | None = None) -> Intake:
     """Receive an address; the worker fetches it. Raises FetchRefused for what is no http or https URL."""
     url = _printable(new.url) or ""
     check_url(url)
     return Intake(
-        document_id=str(uuid.uuid4()),
+        document_id=document_id or str(uuid.uuid4()),
         file=None,
         title=one_line(new.title, "title") if new.title else url,
         metadata=checked_metadata(new.metadata),

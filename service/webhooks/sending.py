@@ -10,22 +10,28 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from importlib.metadata import version
 from typing import Literal
 
 import httpcore
 
-from ingest.outbound import AddressRefused, GuardedBackend, NameUnresolved, Network, check_url, wire_url
+from ingest.outbound import (
+    AddressRefused,
+    GuardedBackend,
+    NameUnresolved,
+    Network,
+    check_url,
+    is_tls_failure,
+    read_retry_after,
+    wire_url,
+)
 from ingest.parse.clean import clean_text
 from service.webhooks.signing import signed_headers
 
 # For the whole of it: name, connection, TLS, request and reply. Standard Webhooks recommends 15 to 30 s.
 TIMEOUT_S = 15.0
 MAX_EXCERPT_BYTES = 1024
-# A receiver may ask for this much patience at most.
-MAX_RETRY_AFTER_S = 24 * 3600.0
 
 _RETRYABLE = frozenset({408, 425, 429})
 _GONE = 410
@@ -155,7 +161,7 @@ def _answered(reply: _Reply, duration_ms: int) -> Attempt:
         status=reply.status,
         excerpt=clean_text(reply.body.decode(errors="replace")) or None,
         error=None if verdict is Verdict.DELIVERED else error,
-        retry_after_s=_seconds(reply.retry_after) if verdict is Verdict.RETRY else None,
+        retry_after_s=read_retry_after(reply.retry_after) if verdict is Verdict.RETRY else None,
     )
 
 
@@ -182,35 +188,7 @@ def _error_code(exc: Exception) -> Failure:
             return "timeout"
         case NameUnresolved():
             return "name_unresolved"
-        case httpcore.ConnectError() if _is_tls(exc):
+        case httpcore.ConnectError() if is_tls_failure(exc):
             return "tls_failed"
         case _:
             return "connection_failed"
-
-
-def _is_tls(exc: BaseException) -> bool:
-    """Return whether TLS is at the bottom of it; httpcore raises its own error, and forgets what caused it."""
-    cause: BaseException | None = exc
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return True
-        cause = cause.__context__
-    return False
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Return the delay that a Retry-After header asks for, as seconds or as a date (RFC 9110, 10.2.3)."""
-    if retry_after is None:
-        return None
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        # Cut before it is a number: of a thousand digits none can be made.
-        delay_s = float(text[:10])
-    else:
-        try:
-            date = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-        delay_s = (aware - datetime.now(UTC)).total_seconds()
-    return min(max(delay_s, 0.0), MAX_RETRY_AFTER_S)

@@ -5,7 +5,9 @@ As good receivers do, it counts an effect once, however often it is asked for un
 
 import asyncio
 import json
+import random
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +28,9 @@ class Received:
 
 
 class RecordingServer:
-    def __init__(self) -> None:
+    def __init__(self, delay_s: tuple[float, float] | None = None) -> None:
+        """delay_s: how long each answer takes, between the two."""
+        self._delay_s = delay_s
         self._received: list[Received] = []
         self._effects: dict[str, Received] = {}
         self._failures: dict[str, list[tuple[int, dict[str, str]]]] = {}
@@ -102,6 +106,8 @@ class RecordingServer:
             key = received.headers.get("idempotency-key")
             if key is not None:
                 self._effects.setdefault(key, received)
+        if self._delay_s is not None:
+            time.sleep(random.uniform(*self._delay_s))
         if received.path in self._replies:
             return self._replies[received.path]
         return (

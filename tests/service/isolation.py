@@ -188,6 +188,24 @@ EXPECTED: Mapping[str, Expect] = {
     "GET /v1/workflows/{workflow_id}/compare": Expect("404 200 200 200 200", query="?from=1"),
     "POST /v1/workflows/{workflow_id}/versions/{version}/restore": Expect("404 403 200 200 200", {}),
     "GET /v1/workflows/{workflow_id}/export": Expect("404 200 200 200 200"),
+    "POST /v1/workflows/{workflow_id}/run": Expect("404 403 202 202 202", {"input": {"a": 1}}),
+    "POST /v1/workflows/{workflow_id}/nodes/{node_id}/run": Expect("404 403 202 202 202", {"input": {}}),
+    "GET /v1/executions": Expect("404 200 200 200 200", query="?team_id={team_id}"),
+    "GET /v1/executions/{execution_id}": Expect("404 200 200 200 200"),
+    "DELETE /v1/executions/{execution_id}": Expect("404 403 204 204 204"),
+    "GET /v1/executions/{execution_id}/logs": Expect("404 200 200 200 200"),
+    "GET /v1/executions/{execution_id}/events": Expect("404 200 200 200 200"),
+    # It has failed: there is nothing to cancel or to answer. tests/service/executions has those that run.
+    "POST /v1/executions/{execution_id}/cancel": Expect("404 403 409 409 409"),
+    "POST /v1/executions/{execution_id}/retry": Expect("404 403 202 202 202"),
+    "POST /v1/executions/{execution_id}/resume": Expect("404 403 409 409 409", {"reply": 1}),
+    "POST /v1/credentials": Expect(
+        "404 403 403 201 201", {"name": "new", "kind": "bearer", "value": {"token": "t"}, "team_id": TEAM}
+    ),
+    "GET /v1/credentials": Expect("200 200 200 200 200"),
+    "GET /v1/credentials/{credential_id}": Expect("404 404 200 200 200"),
+    "PATCH /v1/credentials/{credential_id}": Expect("404 404 403 200 200", {"name": "changed"}),
+    "DELETE /v1/credentials/{credential_id}": Expect("404 404 403 204 204"),
     # The body is multipart, which no row sends: whoever may upload is told so. tests/service/openai_api has the team's.
     "POST /v1/files": Expect("400 400 400 400 400"),
     "GET /v1/files": Expect("200 200 200 200 200"),
@@ -286,7 +304,9 @@ class World:
     def secrets(self) -> list[str]:
         """What no stranger may be told: all but the AI models, which are there for everybody, and a word."""
         theirs = [
-            id_ for name, id_ in self.ids.items() if name not in {"model_id", "model_name", "kind", "version"}
+            id_
+            for name, id_ in self.ids.items()
+            if name not in {"model_id", "model_name", "kind", "version", "node_id"}
         ]
         return [MARK, MODEL_MARK, self.team_id, self.owner_id, *theirs]
 
@@ -497,8 +517,44 @@ async def _things(conn: Conn, team_id: str, owner_id: str) -> dict[str, str]:
         "webhook_id": webhook_id,
         "delivery_id": delivery_id,
         "workflow_id": workflow_id,
+        "node_id": "start",
+        "execution_id": await _execution(conn, workflow_id, owner_id),
+        "credential_id": await _credential(conn, team_id, owner_id),
         "version": "1",
     }
+
+
+async def _execution(conn: Conn, workflow_id: str, owner_id: str) -> str:
+    """Return an execution that has failed."""
+    execution_id: str = await conn.fetchval(
+        """
+        INSERT INTO "WorkflowExecution" ("workflowId", "userId", "status", "inputData", "errorData", "logs", "version")
+        VALUES ($1, $2, 'FAILED', to_jsonb($3::text), to_jsonb($3::text),
+                ARRAY[jsonb_build_object('event', $3::text)], 1) RETURNING "id"
+        """,
+        workflow_id,
+        owner_id,
+        MARK,
+    )
+    await conn.execute(
+        """
+        INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, root_id, state, time_left_s)
+        SELECT $1, $2, "teamId", 1, $1, 'ended', 60 FROM "Workflow" WHERE "id" = $2
+        """,
+        execution_id,
+        workflow_id,
+    )
+    return execution_id
+
+
+async def _credential(conn: Conn, team_id: str, owner_id: str) -> str:
+    credential_id: str = await conn.fetchval(
+        "INSERT INTO credential (user_id, team_id, name, kind, sealed) VALUES ($1, $2, $3, 'bearer', $3) RETURNING id",
+        owner_id,
+        team_id,
+        MARK,
+    )
+    return credential_id
 
 
 async def _workflow(conn: Conn, team_id: str, owner_id: str) -> str:

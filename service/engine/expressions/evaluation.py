@@ -1,6 +1,5 @@
 """Texts with expressions in them, checked and evaluated."""
 
-import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,21 +8,21 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from jinja2 import Template, UndefinedError, nodes
-from jinja2.exceptions import SecurityError
+from jinja2 import Template, Undefined, UndefinedError, nodes
+from jinja2.exceptions import SecurityError, TemplateError
 
 from service.engine.expressions.language import (
-    MAX_INTEGER,
     Budget,
     ExpressionError,
     Limits,
     Refusal,
+    budget,
     missing,
     open_budget,
     to_moment_text,
     to_text,
 )
-from service.engine.expressions.sandbox import Missing, Sandbox
+from service.engine.expressions.sandbox import Sandbox
 from service.engine.expressions.syntax import ROOTS, names_in, node_ids_in, parse
 from service.engine.expressions.table import FUNCTIONS
 
@@ -38,7 +37,6 @@ __all__ = [
     "render",
 ]
 
-MAX_DEPTH = 100
 _OPEN = "{{"
 _RESULT = "result"
 _SANDBOX = Sandbox()
@@ -63,6 +61,7 @@ def is_one_expression(text: str) -> bool:
 def check(text: str) -> list[str]:
     """Return the names that a text's expressions begin with: input, nodes, … Raises ExpressionError."""
     names: set[str] = set()
+    _compiled(text, _DEFAULT)
     for piece in parse(text, _SANDBOX, _DEFAULT):
         if piece.expression is not None:
             names |= names_in(piece.expression)
@@ -80,13 +79,20 @@ def node_references(text: str) -> set[str]:
 
 def render(value: Any, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> Any:
     """Return a JSON value with every text in it evaluated; keys are left as they are. Raises ExpressionError."""
+    try:
+        return _rendered(value, scope, limits)
+    except RecursionError as exc:
+        raise ExpressionError("", "The value is nested too deeply") from exc
+
+
+def _rendered(value: Any, scope: Mapping[str, Any], limits: Limits) -> Any:
     match value:
         case str():
             return evaluate(value, scope, limits)
         case dict():
-            return {key: render(inner, scope, limits) for key, inner in value.items()}
+            return {key: _rendered(inner, scope, limits) for key, inner in value.items()}
         case list():
-            return [render(inner, scope, limits) for inner in value]
+            return [_rendered(inner, scope, limits) for inner in value]
         case _:
             return value
 
@@ -99,7 +105,7 @@ def evaluate(text: str, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> 
     if not holds_expression(text):
         return text
     parts = _compiled(text, limits)
-    budget = open_budget(limits)
+    opened = open_budget(limits)
     variables = {name: scope.get(name) for name in ROOTS}
     variables |= {entry.name: entry.run for entry in FUNCTIONS.values()}
     variables |= dict(scope.get("functions") or {})
@@ -107,7 +113,7 @@ def evaluate(text: str, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> 
         if _is_one(parts):
             template = next(part.template for part in parts if part.template is not None)
             return _as_json(_value(template, variables), limits)
-        return _joined(parts, variables, budget)
+        return _joined(parts, variables, opened)
     except ExpressionError as exc:
         raise ExpressionError(text, exc.detail) from exc
     except Refusal as exc:
@@ -120,13 +126,17 @@ def evaluate(text: str, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> 
         raise ExpressionError(text, "Nothing can be divided by zero") from exc
     except (RecursionError, MemoryError) as exc:
         raise ExpressionError(text, "It is nested too deeply, or too large") from exc
-    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as exc:
+    except UnicodeError as exc:
+        raise ExpressionError(text, "A text has half a character in it") from exc
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as exc:
         raise ExpressionError(text, _worded(exc)) from exc
 
 
 def _worded(exc: Exception) -> str:
     """Return what Python says of an operation that has no meaning, without its names for types of ours."""
     message = str(exc)
+    if "unhashable" in message:
+        return "A key of an object is a text"
     for name, ours in (("'NoneType'", "none"), ("'str'", "a text"), ("'int'", "a number"), ("'float'", "a number"),
                        ("'dict'", "an object"), ("'list'", "a list"), ("'datetime.datetime'", "a time")):  # fmt: skip
         message = message.replace(name, ours)
@@ -141,20 +151,19 @@ def _is_one(parts: tuple[_Part, ...]) -> bool:
 
 @lru_cache(maxsize=2048)
 def _compiled(text: str, limits: Limits) -> tuple[_Part, ...]:
-    return tuple(
-        _Part(piece.text, None if piece.expression is None else _compile(piece.expression, text))
-        for piece in parse(text, _SANDBOX, limits)
-    )
+    try:
+        return tuple(
+            _Part(piece.text, None if piece.expression is None else _compile(piece.expression))
+            for piece in parse(text, _SANDBOX, limits)
+        )
+    except (RecursionError, MemoryError, SyntaxError) as exc:
+        raise ExpressionError(text, "It is nested too deeply") from exc
 
 
-def _compile(expression: nodes.Expr, source: str) -> Template:
+def _compile(expression: nodes.Expr) -> Template:
     """Compile one expression, as jinja2's compile_expression does."""
     body: list[nodes.Node] = [nodes.Assign(nodes.Name(_RESULT, "store"), expression, lineno=1)]
-    try:
-        code = _SANDBOX.compile(_template(body))
-        return Template.from_code(_SANDBOX, code, {})
-    except (RecursionError, MemoryError, SyntaxError) as exc:
-        raise ExpressionError(source, "It is nested too deeply") from exc
+    return Template.from_code(_SANDBOX, _SANDBOX.compile(_template(body)), {})
 
 
 def _template(body: list[nodes.Node]) -> nodes.Template:
@@ -169,15 +178,15 @@ def _value(template: Template, variables: dict[str, Any]) -> Any:
     return context.vars[_RESULT]
 
 
-def _joined(parts: tuple[_Part, ...], variables: dict[str, Any], budget: Budget) -> str:
+def _joined(parts: tuple[_Part, ...], variables: dict[str, Any], opened: Budget) -> str:
     texts: list[str] = []
     size = 0
     for part in parts:
         text = (
-            part.text if part.template is None else _as_text(_value(part.template, variables), budget.limits)
+            part.text if part.template is None else _as_text(_value(part.template, variables), opened.limits)
         )
-        size += len(text)
-        budget.allow(size)
+        size += len(text.encode())
+        opened.fit(size)
         texts.append(text)
     return "".join(texts)
 
@@ -187,34 +196,25 @@ def _as_text(value: Any, limits: Limits) -> str:
 
 
 def _as_json(value: Any, limits: Limits) -> Any:
-    plain = _plain(value, 0)
-    size = len(plain) if isinstance(plain, str) else len(msgspec.json.encode(plain))
-    if size > limits.result_bytes:
+    plain = budget().weigh(value)
+    encoded = msgspec.json.encode(value if plain else _plain(value))
+    if len(encoded) > limits.result_bytes:
         raise Refusal(f"A value would be larger than {limits.result_bytes:,} bytes.")
-    return plain
+    # A copy: what comes of an expression shares nothing with what it was made of.
+    return msgspec.json.decode(encoded)
 
 
-def _plain(value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise Refusal("The value is nested too deeply.")
+def _plain(value: Any) -> Any:
     match value:
-        case Missing():
+        case Undefined():
             raise missing(value)
-        case None | bool() | str():
-            return value
-        case int():
-            if abs(value) > MAX_INTEGER:
-                raise Refusal("A number is too large.")
-            return value
-        case float():
-            if not math.isfinite(value):
-                raise Refusal("The result is no number.")
+        case None | bool() | str() | int() | float():
             return value
         case datetime():
             return to_moment_text(value)
         case Mapping():
-            return {str(key): _plain(inner, depth + 1) for key, inner in value.items()}
+            return {key: _plain(inner) for key, inner in budget().each(value.items())}
         case list() | tuple():
-            return [_plain(inner, depth + 1) for inner in value]
+            return [_plain(inner) for inner in budget().each(value)]
         case _:
             raise Refusal("The result is no value.")

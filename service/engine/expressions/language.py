@@ -1,28 +1,42 @@
 """What the parts of the language share: its error, its limits, and values as text."""
 
+import math
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from jinja2 import Undefined
 
 from service.engine.errors import EngineError
 
+MAX_DEPTH = 100
 MAX_INTEGER = 2**63 - 1
 """Larger ones are no JSON that others could read."""
+
+
+_Entry = TypeVar("_Entry")
+_Number = TypeVar("_Number", int, float)
+_CHECKED_EVERY = 256
+"""Steps of a loop between two looks at the clock."""
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """Return a text as messages show it."""
+    return text if len(text) <= most else text[:most] + "…"
 
 
 class ExpressionError(EngineError):
     """An expression cannot be read, or has no value; detail can be shown to whoever wrote it."""
 
     def __init__(self, expression: str, detail: str) -> None:
-        shown = expression if len(expression) <= 200 else expression[:200] + "…"
-        super().__init__(f"{detail} (in {shown})")
+        shown = shortened(expression, 200)
         self.expression = shown
-        self.detail = detail
+        self.detail = (detail[:1].upper() + detail[1:]).removesuffix(".")
+        super().__init__(f"{self.detail} (in {shown})")
 
 
 class Refusal(Exception):
@@ -38,7 +52,10 @@ def missing(value: Undefined) -> Refusal:
 class Limits:
     source_chars: int = 10_000
     syntax_nodes: int = 400
+    syntax_depth: int = 100
     result_bytes: int = 1024 * 1024
+    made_bytes: int = 32 * 1024 * 1024
+    """Of all that is made on the way to a result."""
     seconds: float = 0.25
     """Looked at before each operation, each of which is bounded by the size of its result."""
 
@@ -47,16 +64,84 @@ class Limits:
 class Budget:
     limits: Limits
     deadline: float
+    made: int = 0
 
     def spend(self) -> None:
         """Raise Refusal when the time is up."""
         if time.monotonic() > self.deadline:
             raise Refusal(f"It takes longer than {self.limits.seconds:g} s.")
 
-    def allow(self, size: int) -> None:
-        """Raise Refusal for a text, or a list, that would be too long; call it before it is made."""
+    def fit(self, size: int) -> None:
+        """Raise Refusal for a text, or a list, that is too long."""
         if size > self.limits.result_bytes:
             raise Refusal(f"A value would be larger than {self.limits.result_bytes:,} bytes.")
+
+    def allow(self, size: int) -> None:
+        """Do as fit does, and count what is made; call it before it is made."""
+        self.fit(size)
+        self.made += size
+        if self.made > self.limits.made_bytes:
+            raise Refusal(f"It makes more than {self.limits.made_bytes:,} bytes on the way.")
+
+    def each(self, entries: Iterable[_Entry]) -> Iterator[_Entry]:
+        """Yield entries as long as there is time."""
+        for number, entry in enumerate(entries):
+            if number % _CHECKED_EVERY == 0:
+                self.spend()
+            yield entry
+
+    def weigh(self, value: Any) -> bool:
+        """Return whether a value is nothing but JSON. Raises Refusal for one that would be too long or too deep.
+
+        Looks at no more of it than that takes: one value may be in another many times over, so what is small in memory
+        need not be small as JSON.
+        """
+        size = steps = depth = 0
+        plain = True
+        level = [value]
+        while level:
+            if depth > MAX_DEPTH:
+                raise Refusal("The value is nested too deeply")
+            depth += 1
+            deeper: list[Any] = []
+            for one in level:
+                steps += 1
+                if steps % _CHECKED_EVERY == 0:
+                    self.spend()
+                kind = type(one)
+                if kind is str:
+                    size += len(one)
+                elif kind is int:
+                    counted(one)
+                    size += 1
+                elif kind in _SCALARS:
+                    size += 1
+                elif kind is list or kind is tuple:
+                    size += len(one)
+                    self.fit(size)
+                    deeper += one
+                    plain &= kind is list
+                elif isinstance(one, Mapping):
+                    size += _key_sizes(one)
+                    self.fit(size)
+                    deeper += one.values()
+                    plain &= kind is dict
+                else:
+                    size += 1
+                    plain = False
+            self.fit(size)
+            level = deeper
+        return plain
+
+
+_SCALARS = frozenset({float, bool, type(None)})
+_KEYS = frozenset({str})
+
+
+def _key_sizes(value: Mapping[str, Any]) -> int:
+    if not _KEYS.issuperset(map(type, value)):
+        raise Refusal("A key of an object is a text")
+    return len(value) + sum(map(len, value))
 
 
 _BUDGET: ContextVar[Budget | None] = ContextVar("expression_budget", default=None)
@@ -83,19 +168,38 @@ def to_text(value: Any) -> str:
         case str():
             return value
         case int():
-            return _digits(value)
+            return str(counted(value))
         case float():
-            return repr(value)
+            return repr(counted(value))
         case datetime():
             return to_moment_text(value)
         case _:
-            return msgspec.json.encode(value).decode()
+            return to_json(value).decode()
 
 
-def _digits(value: int) -> str:
-    if abs(value) > MAX_INTEGER:
+def to_json(value: Any, *, ordered: bool = False) -> bytes:
+    """Return the JSON of a value, of equal ones the same if ordered."""
+    budget().weigh(value)
+    encoded = msgspec.json.encode(value, enc_hook=_other, order="sorted" if ordered else None)
+    budget().allow(len(encoded))
+    return encoded
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        raise missing(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise Refusal("This is no value.")
+
+
+def counted(number: _Number) -> _Number:
+    """Return a number that JSON has. Raises Refusal."""
+    if isinstance(number, int) and abs(number) > MAX_INTEGER:
         raise Refusal("A number is too large.")
-    return str(value)
+    if not math.isfinite(number):
+        raise Refusal("The result is no number.")
+    return number
 
 
 def to_moment_text(moment: datetime) -> str:

@@ -5,28 +5,45 @@ is a key of an object. Operators that can make much out of little are refused be
 """
 
 import difflib
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from jinja2 import Undefined
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from service.engine.expressions.language import MAX_INTEGER, Refusal, budget, missing, to_text
-from service.engine.expressions.table import FILTERS, TESTS
+from service.engine.expressions.language import Refusal, budget, counted, missing, shortened, to_text
+from service.engine.expressions.table import FILTERS, TESTS, contained, kind_of, same
 
 CONCAT = "concat of the operator ~"
-"""A filter that nobody can write the name of."""
+CUT = "cut of x[a:b]"
+COMPARE = "compare of a < b == c"
+"""Filters that nobody can write the names of: what jinja2 leaves to Python, done by us."""
 
 # Text is text: what begins a statement or a comment in jinja2 begins nothing here. A text that holds these all the same
-# is refused by syntax.py, which knows no statements.
-_INERT = "\ue000\ue001"
+# is refused by syntax.py.
+INERT = "\ue000\ue001"
 
 
 class Missing(Undefined):
     """What is not there: may be asked for more, tested and replaced by default, and nothing else."""
 
     __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        """Say what is not there; only once it is asked for, since to look for similar keys takes time."""
+        if self._undefined_hint:
+            return self._undefined_hint
+        obj, wanted = self._undefined_obj, self._undefined_name
+        if isinstance(obj, Mapping) and isinstance(wanted, str):
+            return _no_such_key(obj, wanted)
+        if _is_row(obj) and _is_place(wanted):
+            return f"there is no entry {wanted}; there are {len(obj)}"
+        return f"{kind_of(obj)} has no {_shown(wanted)}"
 
     def __bool__(self) -> bool:
         return False
@@ -41,17 +58,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(
-            block_start_string=f"{_INERT}{{%",
-            block_end_string=f"%}}{_INERT}",
-            comment_start_string=f"{_INERT}{{#",
-            comment_end_string=f"#}}{_INERT}",
+            block_start_string=f"{INERT}{{%",
+            block_end_string=f"%}}{INERT}",
+            comment_start_string=f"{INERT}{{#",
+            comment_end_string=f"#}}{INERT}",
             keep_trailing_newline=True,
             optimized=False,
             undefined=Missing,
             cache_size=0,
         )
         self.globals.clear()
-        self.filters = {entry.name: entry.run for entry in FILTERS.values()} | {CONCAT: _concat}
+        self.filters = {entry.name: entry.run for entry in FILTERS.values()} | {
+            CONCAT: _concat,
+            CUT: _cut,
+            COMPARE: _compare,
+        }
         self.tests = {entry.name: entry.run for entry in TESTS.values()}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -67,17 +88,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
             try:
                 return obj[argument]
             except KeyError:
-                return Missing(_no_such_key(obj, argument))
-        if (
-            isinstance(obj, list | tuple | str)
-            and isinstance(argument, int)
-            and not isinstance(argument, bool)
-        ):
+                return Missing(obj=obj, name=argument)
+        if _is_row(obj) and _is_place(argument):
             try:
                 return obj[argument]
             except IndexError:
-                return Missing(f"there is no entry {argument}; there are {len(obj)}")
-        return Missing(f"{_named(obj)} has no {argument!r}")
+                pass
+        return Missing(obj=obj, name=argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         budget().spend()
@@ -87,16 +104,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "+" and isinstance(left, str | list) and type(left) is type(right):
             budget().allow(len(left) + len(right))
             return left + right  # type: ignore[operator]
-        if operator == "*" and isinstance(left, str | list) and isinstance(right, int):
+        if operator == "*" and isinstance(left, str) and _is_place(right):
             budget().allow(len(left) * max(right, 0))
             return left * right
         if not (_is_number(left) and _is_number(right)):
-            raise Refusal(f"{_named(left)} {operator} {_named(right)} has no meaning; ~ joins texts")
-        return _counted(self.binop_table[operator](left, right))
+            raise Refusal(f"{kind_of(left)} {operator} {kind_of(right)} has no meaning; ~ joins texts")
+        return counted(self.binop_table[operator](left, right))
 
     def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
+        if isinstance(arg, Missing):
+            raise missing(arg)
         if not _is_number(arg):
-            raise Refusal(f"{operator} {_named(arg)} has no meaning")
+            raise Refusal(f"{operator} {kind_of(arg)} has no meaning")
         return super().call_unop(context, operator, arg)
 
     def is_safe_callable(self, obj: Any) -> bool:
@@ -115,38 +134,77 @@ def _concat(parts: list[Any]) -> str:
     return "".join(texts)
 
 
+def _cut(value: Any, start: Any, stop: Any, step: Any) -> Any:
+    """Return value[start:stop:step]."""
+    budget().spend()
+    for one in (value, start, stop, step):
+        if isinstance(one, Missing):
+            raise missing(one)
+    if not _is_row(value):
+        raise Refusal(f"{kind_of(value)} has no parts from one place to another")
+    if not all(one is None or _is_place(one) for one in (start, stop, step)) or step == 0:
+        raise Refusal("A part is from one whole number to another")
+    return value[start:stop:step]
+
+
+def _compare(values: list[Any], operators: tuple[str, ...]) -> bool:
+    """Return whether each value stands to the next one as its operator says."""
+    budget().spend()
+    for value in values:
+        if isinstance(value, Missing):
+            raise missing(value)
+    return all(
+        _COMPARISONS[name](left, right)
+        for name, left, right in zip(operators, values, values[1:], strict=False)
+    )
+
+
+def _ordered(run: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def compare(left: Any, right: Any) -> bool:
+        kinds = (_is_number(left), isinstance(left, str), isinstance(left, datetime))
+        if kinds != (_is_number(right), isinstance(right, str), isinstance(right, datetime)) or not any(
+            kinds
+        ):
+            raise Refusal(f"{kind_of(left)} and {kind_of(right)} have no order")
+        return run(left, right)
+
+    return compare
+
+
+_COMPARISONS = {
+    "eq": same,
+    "ne": lambda left, right: not same(left, right),
+    "in": lambda left, right: contained(right, left),
+    "notin": lambda left, right: not contained(right, left),
+    "lt": _ordered(operator.lt),
+    "lteq": _ordered(operator.le),
+    "gt": _ordered(operator.gt),
+    "gteq": _ordered(operator.ge),
+}
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _counted(number: Any) -> Any:
-    if isinstance(number, int) and abs(number) > MAX_INTEGER:
-        raise Refusal("A number is too large.")
-    return number
+def _is_row(value: Any) -> bool:
+    return isinstance(value, list | tuple | str)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    return repr(shortened(value)) if isinstance(value, str) else shortened(to_text(value)) or "none"
 
 
 def _no_such_key(obj: Mapping[str, Any], key: str) -> str:
-    keys = [str(one) for one in list(obj)[:200]]
-    near = difflib.get_close_matches(key, keys, n=1) if len(key) < 100 else []
+    keys = [str(one) for one in islice(obj, 50)]
+    near = (
+        difflib.get_close_matches(key, [one for one in keys if len(one) <= 60], n=1) if len(key) <= 60 else []
+    )
     if near:
         return f"there is no {key!r}; is {near[0]!r} meant?"
-    listed = ", ".join(repr(one) for one in keys[:8])
-    return f"there is no {key!r}" + (f"; there are {listed}" if listed else "")
-
-
-def _named(value: Any) -> str:
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return "a boolean"
-        case str():
-            return "a text"
-        case int() | float():
-            return "a number"
-        case list() | tuple():
-            return "a list"
-        case Mapping():
-            return "an object"
-        case _:
-            return "a time"
+    listed = ", ".join(repr(shortened(one)) for one in keys[:8])
+    return f"there is no {shortened(key)!r}" + (f"; there are {listed}" if listed else "")

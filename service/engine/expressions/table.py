@@ -5,20 +5,31 @@ Each bounds its result before it makes it, and takes JSON values only.
 
 import base64
 import hashlib
+import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cmp_to_key
+from functools import wraps
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from jinja2 import Undefined
 
-from service.engine.expressions.language import MAX_INTEGER, Refusal, budget, missing, to_moment_text, to_text
+from service.engine.expressions.language import (
+    MAX_INTEGER,
+    Refusal,
+    budget,
+    counted,
+    missing,
+    to_json,
+    to_moment_text,
+    to_text,
+)
 
 MAX_RANGE = 1_000
+MAX_PATH = 20
 Run = Callable[..., Any]
 
 
@@ -32,6 +43,7 @@ class Entry:
     """An expression, and what it gives for {"input": EXAMPLE}."""
     gives: Any
     run: Run
+    signature: inspect.Signature
 
 
 FILTERS: dict[str, Entry] = {}
@@ -51,6 +63,7 @@ EXAMPLE: Mapping[str, Any] = {
 
 def _entry(table: dict[str, Entry], name: str, means: str, example: str, gives: Any) -> Callable[[Run], Run]:
     def register(run: Run) -> Run:
+        @wraps(run)
         def guarded(*args: Any, **named: Any) -> Any:
             budget().spend()
             if not (table is TESTS or name in {"default", "coalesce"}):
@@ -59,7 +72,7 @@ def _entry(table: dict[str, Entry], name: str, means: str, example: str, gives: 
                         raise missing(arg)
             return run(*args, **named)
 
-        table[name] = Entry(name, means, example, gives, guarded)
+        table[name] = Entry(name, means, example, gives, guarded, inspect.signature(run))
         return run
 
     return register
@@ -78,6 +91,8 @@ def _test(name: str, means: str, example: str, gives: Any) -> Callable[[Run], Ru
 
 
 def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     text = to_text(value)
     budget().allow(len(text))
     return text
@@ -92,13 +107,13 @@ def _as_list(value: Any) -> list[Any]:
         case None:
             return []
         case _:
-            raise Refusal(f"A list is wanted here, not {_kind(value)}.")
+            raise Refusal(f"A list is wanted here, not {kind_of(value)}.")
 
 
 def _as_object(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return dict(value)
-    raise Refusal(f"An object is wanted here, not {_kind(value)}.")
+    raise Refusal(f"An object is wanted here, not {kind_of(value)}.")
 
 
 def _as_number(value: Any) -> int | float:
@@ -110,7 +125,7 @@ def _as_number(value: Any) -> int | float:
         case str():
             return _read_number(value)
         case _:
-            raise Refusal(f"A number is wanted here, not {_kind(value)}.")
+            raise Refusal(f"A number is wanted here, not {kind_of(value)}.")
 
 
 def _read_number(text: str) -> int | float:
@@ -137,10 +152,10 @@ def _as_count(value: Any) -> int:
     return int(number)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     match value:
         case None:
-            return "nothing"
+            return "none"
         case bool():
             return "a boolean"
         case str():
@@ -174,7 +189,7 @@ def as_moment(value: Any) -> datetime:
                 raise Refusal(f"{value!r} is no time; write it as 2026-03-01T09:30:00Z.") from None
             return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         case _:
-            raise Refusal(f"A time is wanted here, not {_kind(value)}.")
+            raise Refusal(f"A time is wanted here, not {kind_of(value)}.")
 
 
 def _moved(value: Any, **by: Any) -> datetime:
@@ -184,13 +199,8 @@ def _moved(value: Any, **by: Any) -> datetime:
         raise Refusal("The time is out of range.") from None
 
 
-def _compared(left: Any, right: Any) -> int:
-    """Order nothing first, then booleans, numbers, texts and times, then all else by its JSON."""
-    left_key, right_key = _sort_key(left), _sort_key(right)
-    return (left_key > right_key) - (left_key < right_key)
-
-
 def _sort_key(value: Any) -> tuple[int, Any]:
+    """Order nothing first, then booleans, numbers, texts and times, then all else by its JSON."""
     match value:
         case None:
             return 0, 0
@@ -203,14 +213,53 @@ def _sort_key(value: Any) -> tuple[int, Any]:
         case datetime():
             return 3, to_moment_text(value)
         case _:
-            return 4, msgspec.json.encode(value, order="sorted")
+            return 4, to_json(value, ordered=True)
 
 
-def _field(value: Any, path: Any) -> Any:
-    """Return what is at a dotted path, none where it leads nowhere."""
-    for part in _as_text(path).split("."):
+def _fields(value: Any, path: Any) -> list[Any]:
+    """Return what is at a dotted path in each entry, none where it leads nowhere; the entries without a path."""
+    entries = _as_list(value)
+    if path is None:
+        return entries
+    parts = _as_text(path).split(".", MAX_PATH)
+    if len(parts) > MAX_PATH:
+        raise Refusal(f"A path has {MAX_PATH} parts at most")
+    return [_at(entry, parts) for entry in budget().each(entries)]
+
+
+def _at(value: Any, parts: list[str]) -> Any:
+    for part in parts:
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def same(left: Any, right: Any) -> bool:
+    """Return whether two values are equal; true is not 1."""
+    if isinstance(left, bool) != isinstance(right, bool):
+        return False
+    if isinstance(left, list | tuple | Mapping) and isinstance(right, list | tuple | Mapping):
+        if len(left) != len(right):
+            return False
+        budget().weigh(left)
+        if isinstance(left, tuple):
+            left = list(left)
+        if isinstance(right, tuple):
+            right = list(right)
+    return bool(left == right)
+
+
+def contained(whole: Any, wanted: Any) -> bool:
+    match whole:
+        case list() | tuple():
+            return any(same(entry, wanted) for entry in budget().each(whole))
+        case Mapping():
+            return isinstance(wanted, str) and wanted in whole
+        case str() if isinstance(wanted, str):
+            return wanted in whole
+        case str():
+            raise Refusal(f"A text has texts in it, not {kind_of(wanted)}")
+        case _:
+            raise Refusal(f"{kind_of(whole)} has nothing in it")
 
 
 # --- texts
@@ -268,7 +317,7 @@ def _lines(value: Any) -> list[str]:
 
 @_filter("join", "a list as one text", "input.tags | join(', ')", "b, a, b")
 def _join(value: Any, separator: Any = "") -> str:
-    parts, glue = [_as_text(part) for part in _as_list(value)], _as_text(separator)
+    parts, glue = [_as_text(part) for part in budget().each(_as_list(value))], _as_text(separator)
     budget().allow(sum(map(len, parts)) + len(glue) * len(parts))
     return glue.join(parts)
 
@@ -296,13 +345,9 @@ def _ends_with(value: Any, suffix: Any) -> bool:
 
 @_filter("contains", "whether a text, list or object has something in it", "input.tags | contains('a')", True)
 def _contains(value: Any, wanted: Any) -> bool:
-    match value:
-        case list() | tuple():
-            return wanted in value
-        case Mapping():
-            return wanted in value
-        case _:
-            return _as_text(wanted) in _as_text(value)
+    if isinstance(value, list | tuple | Mapping):
+        return contained(value, wanted)
+    return _as_text(wanted) in _as_text(value)
 
 
 @_filter("urlencode", "as part of a URL", "'a b&c' | urlencode", "a%20b%26c")
@@ -368,17 +413,17 @@ def _bool(value: Any) -> bool:
 
 @_filter("json", "as JSON", "input.tags | json", '["b","a","b"]')
 def _json(value: Any) -> str:
-    encoded = msgspec.json.encode(_plain(value))
-    budget().allow(len(encoded))
-    return encoded.decode()
+    return to_json(_plain(value)).decode()
 
 
 @_filter("parse_json", "what a JSON text says", "'[1, 2]' | parse_json", [1, 2])
 def _parse_json(value: Any) -> Any:
     try:
         return msgspec.json.decode(_as_text(value))
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except msgspec.DecodeError as exc:
         raise Refusal(f"This is no JSON: {exc}") from None
+    except RecursionError:
+        raise Refusal("The value is nested too deeply") from None
 
 
 def _plain(value: Any) -> Any:
@@ -419,7 +464,7 @@ def _length(value: Any) -> int:
         case str() | list() | tuple() | Mapping():
             return len(value)
         case _:
-            raise Refusal(f"{_kind(value).capitalize()} has no length.")
+            raise Refusal(f"{kind_of(value).capitalize()} has no length.")
 
 
 @_filter("first", "the first entry, none of an empty list", "input.tags | first", "b")
@@ -443,38 +488,33 @@ def _reverse(value: Any) -> Any:
     "sort", "in order, of objects by a field", "input.people | sort('age') | pluck('name')", ["Bo", "Ada"]
 )
 def _sort(value: Any, field: Any = None, descending: Any = False) -> list[Any]:
-    def key(entry: Any) -> Any:
-        return cmp_to_key(_compared)(entry if field is None else _field(entry, field))
-
-    return sorted(_as_list(value), key=key, reverse=bool(descending))
+    entries = _as_list(value)
+    keys = [_sort_key(one) for one in budget().each(_fields(entries, field))]
+    order = sorted(range(len(entries)), key=keys.__getitem__, reverse=bool(descending))
+    return [entries[place] for place in order]
 
 
 @_filter("unique", "each entry once", "input.tags | unique", ["b", "a"])
 def _unique(value: Any) -> list[Any]:
     found: dict[bytes, Any] = {}
-    for entry in _as_list(value):
-        found.setdefault(msgspec.json.encode(_plain(entry), order="sorted"), entry)
+    for entry in budget().each(_as_list(value)):
+        found.setdefault(to_json(_plain(entry), ordered=True), entry)
     return list(found.values())
 
 
 @_filter("sum", "their sum, of objects that of a field", "input.people | sum('age')", 43)
 def _sum(value: Any, field: Any = None) -> int | float:
-    return sum(_as_number(one) for one in _fields(value, field))
+    return counted(sum(_as_number(one) for one in budget().each(_fields(value, field))))
 
 
 @_filter("min", "the least", "[3, 1, 2] | min", 1)
 def _min(value: Any, field: Any = None) -> Any:
-    return min(_fields(value, field), key=cmp_to_key(_compared), default=None)
+    return min(budget().each(_fields(value, field)), key=_sort_key, default=None)
 
 
 @_filter("max", "the greatest", "[3, 1, 2] | max", 3)
 def _max(value: Any, field: Any = None) -> Any:
-    return max(_fields(value, field), key=cmp_to_key(_compared), default=None)
-
-
-def _fields(value: Any, field: Any) -> Iterable[Any]:
-    entries = _as_list(value)
-    return entries if field is None else [_field(entry, field) for entry in entries]
+    return max(budget().each(_fields(value, field)), key=_sort_key, default=None)
 
 
 @_filter(
@@ -484,14 +524,16 @@ def _fields(value: Any, field: Any) -> Iterable[Any]:
     ["Ada", "Bo"],
 )
 def _pluck(value: Any, field: Any) -> list[Any]:
-    return [_field(entry, field) for entry in _as_list(value)]
+    return _fields(value, _as_text(field))
 
 
 @_filter(
     "where", "the entries whose field has a value", "input.people | where('age', 7) | pluck('name')", ["Bo"]
 )
 def _where(value: Any, field: Any, wanted: Any) -> list[Any]:
-    return [entry for entry in _as_list(value) if _field(entry, field) == wanted]
+    entries = _as_list(value)
+    found = _fields(entries, _as_text(field))
+    return [entry for entry, one in zip(budget().each(entries), found, strict=True) if same(one, wanted)]
 
 
 @_filter("keys", "the keys of an object", "input.people | first | keys", ["name", "age"])
@@ -577,7 +619,7 @@ def _range(start: Any, stop: Any = None) -> list[int]:
 
 
 def _bound_by_the_run(node_id: Any) -> Any:
-    raise Refusal("items_of is there in a running workflow only.")
+    raise Refusal("'items_of' is there in a running workflow only.")
 
 
 _function("items_of", "all items of a node that has run", "items_of('node-1')", None)(_bound_by_the_run)

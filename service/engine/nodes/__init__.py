@@ -1,4 +1,4 @@
-"""The node types that there are, by name. A new one is a file beside these, and a line here."""
+"""The node types that there are, by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,18 +12,33 @@ from service.engine.nodes.if_ import If
 from service.engine.nodes.loop import Loop
 from service.engine.nodes.merge import Merge
 from service.engine.nodes.notify import Notify
-from service.engine.nodes.respond import RespondNode
+from service.engine.nodes.respond import RespondToWebhook
 from service.engine.nodes.search import Search
-from service.engine.nodes.set import SetFields
+from service.engine.nodes.set_ import SetFields
 from service.engine.nodes.stop import Stop
 from service.engine.nodes.switch import Switch
 from service.engine.nodes.trigger import Trigger
-from service.engine.nodes.wait import WaitNode
-from service.engine.nodes.workflow import Workflow
+from service.engine.nodes.wait import WaitFor
+from service.engine.nodes.workflow import RunWorkflow
 
 _TYPES: tuple[NodeType[Any], ...] = (
-    Trigger(), Search(), Answer(), Ai(), Document(), Http(), SetFields(), If(), Switch(), Loop(), Merge(), WaitNode(),
-    Notify(), RespondNode(), Workflow(), Stop(),
-)  # fmt: skip
+    Trigger(),
+    Search(),
+    Answer(),
+    Ai(),
+    Document(),
+    Http(),
+    SetFields(),
+    If(),
+    Switch(),
+    Loop(),
+    Merge(),
+    WaitFor(),
+    Notify(),
+    RespondToWebhook(),
+    RunWorkflow(),
+    Stop(),
+)
+"""In the order in which builders and documents show them."""
 
-NODE_TYPES: Mapping[str, NodeType[Any]] = {node_type.name: node_type for node_type in _TYPES}
+NODE_TYPES: Mapping[str, NodeType[Any]] = {one.name: one for one in _TYPES}

@@ -1,103 +1,110 @@
-"""A language model, asked with a prompt: the platform's own step."""
+"""ai: a prompt to a language model that an administrator has set up, and what it says."""
 
-import re
-from contextlib import aclosing
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
-from search.answer.model import ChatMessage, ModelFailed, Sampling
+from search.answer.model import ChatMessage, Sampling
 from search.answer.pipeline import Answered
 from service.answering.schemas import AnswerSettings
+from service.engine.asking import begin, charged, usage_of
 from service.engine.errors import NodeError
 from service.engine.nodes.base import Call, Config, Emit, NodeType, emit
-from service.engine.nodes.caller import caller_of
+from service.engine.nodes.text import AS_TEXT, Text, as_text
+from service.text import storable
 
-_FENCE = re.compile(r"\A```\w*\n(.*)\n```\Z", re.DOTALL)
-MAX_PROMPT_CHARS = 200_000
+MAX_PROMPT_CHARS = 400_000
+"""More than models read, and little enough to count."""
 
 
 class AiConfig(Config, frozen=True, kw_only=True):
-    model: Annotated[str, Meta(min_length=1, description="Name or id of a model of GET /v1/ai/models.")]
-    prompt: Annotated[str, Meta(min_length=1, max_length=MAX_PROMPT_CHARS, description="What to ask.")]
+    model: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=200, description="Its id or name, as gemini-1.5-flash.")
+    ]
+    prompt: Annotated[Text, msgspec.Meta(description="What it is asked.", extra_json_schema=AS_TEXT)]
     system: Annotated[
-        Annotated[str, Meta(max_length=MAX_PROMPT_CHARS)] | None,
-        Meta(description="Rules that the model is to keep to."),
-    ] = None
+        Text, msgspec.Meta(description="What it is told before.", extra_json_schema=AS_TEXT)
+    ] = ""
     temperature: Annotated[
-        Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="How freely it answers.")
+        Annotated[float, msgspec.Meta(ge=0, le=2)] | None, msgspec.Meta(description="Unset: the model's own.")
     ] = None
     max_tokens: Annotated[
-        Annotated[int, Meta(ge=1, le=100_000)] | None, Meta(description="Tokens of the reply at most.")
+        Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None,
+        msgspec.Meta(description="Of what it says. Unset: the model's own."),
     ] = None
     top_p: Annotated[
-        Annotated[float, Meta(ge=0, le=1)] | None, Meta(description="Share of likely words it chooses from.")
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None, msgspec.Meta(description="Unset: the model's own.")
     ] = None
-    json: Annotated[bool, Meta(description="Read the reply as JSON; it is under json then.")] = False
+    json: Annotated[
+        bool, msgspec.Meta(description="Whether what it says is read as JSON, and fails where it is none.")
+    ] = False
 
 
 class Ai(NodeType[AiConfig]):
     name = "ai"
-    label = "Ask an AI model"
-    description = "Sends a prompt to a language model and gives its reply, with the tokens that it took."
+    label = "AI model"
+    description = "Asks a language model, and goes on with what it says, as text or read as JSON."
     config = AiConfig
     has_effects = True
 
+    def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+        found = [] if data.get("model") else [("model", "is missing: which model to ask")]
+        return found + ([] if data.get("prompt") else [("prompt", "is missing: what to ask")])
+
     async def run(self, call: Call[AiConfig]) -> Emit:
-        config, answerer = call.config, call.services.answerer
-        messages = [ChatMessage("user", config.prompt)]
-        if config.system:
-            messages.insert(0, ChatMessage("system", config.system))
-        sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, top_p=config.top_p)
-        asking = await answerer.begin(
-            caller_of(call.run),
+        config = call.config
+        messages = _messages(config)
+        asking = await begin(
+            call.services,
+            call.run,
             AnswerSettings(team_id=call.run.team_id),
             config.model,
-            team_id=call.run.team_id,
             prompt_chars=sum(len(message.content) for message in messages),
             max_tokens=config.max_tokens,
             searches=False,
         )
+        sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, top_p=config.top_p)
         answered: Answered | None = None
-        try:
-            async with aclosing(answerer.chat(asking, messages, sampling)) as events:
-                async for event in events:
-                    if isinstance(event, Answered):
-                        answered = event
-        except ModelFailed as exc:
-            raise model_failed(exc) from exc
-        finally:
-            await answerer.charge(asking, "workflow", call.run.execution_id)
+        async with charged(
+            call.services, call.run, asking, call.services.answerer.chat(asking, messages, sampling)
+        ) as events:
+            async for event in events:
+                if isinstance(event, Answered):
+                    answered = event
         if answered is None:
-            raise NodeError("The model gave no reply.", code="model_failed", retryable=True)
-        item: dict[str, Any] = {
-            "text": answered.text,
+            raise NodeError("What the model says has no end.", code="model_failed", retryable=True)
+        text = storable(answered.text)
+        said = {
+            "text": text,
             "model": asking.chosen.name,
+            "usage": usage_of(asking),
             "finish_reason": answered.reason,
-            "usage": msgspec.to_builtins(asking.wire_usage()),
         }
-        if config.json:
-            item["json"] = _read_json(answered.text)
-        return emit(item)
+        return emit({**said, "json": read_json(text)} if config.json else said)
 
 
-def model_failed(exc: ModelFailed) -> NodeError:
-    return NodeError(
-        exc.detail,
-        code="model_failed" if exc.code != "no_such_model" else exc.code,
-        retryable=exc.retryable,
-        retry_after_s=exc.retry_after_s,
-    )
-
-
-def _read_json(text: str) -> Any:
-    """Return what a reply says; models like to put JSON into a fence. Raises NodeError."""
-    bare = text.strip()
-    fenced = _FENCE.match(bare)
-    try:
-        return msgspec.json.decode(fenced.group(1) if fenced else bare)
-    except (msgspec.DecodeError, RecursionError) as exc:
+def _messages(config: AiConfig) -> list[ChatMessage]:
+    system, prompt = as_text(config.system), as_text(config.prompt)
+    if not prompt.strip():
+        raise NodeError("prompt says nothing.", code="bad_config", field="data.prompt")
+    if len(system) + len(prompt) > MAX_PROMPT_CHARS:
         raise NodeError(
-            f"The reply is no JSON: {exc}. Ask for JSON alone in the prompt.", code="bad_json", retryable=True
-        ) from exc
+            f"system and prompt are longer than {MAX_PROMPT_CHARS:,} characters.",
+            code="bad_config",
+            field="data.prompt",
+        )
+    told = [ChatMessage("system", system)] if system.strip() else []
+    return [*told, ChatMessage("user", prompt)]
+
+
+def read_json(text: str) -> Any:
+    """Return the JSON that a model has written, also within a fence as models like to. Raises NodeError bad_json."""
+    inner = text.strip()
+    if inner.startswith("```"):
+        # The first line names the language.
+        inner = inner.partition("\n")[2].strip().removesuffix("```")
+    try:
+        return msgspec.json.decode(inner.encode())
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise NodeError(f"What the model says is no JSON: {exc}.", code="bad_json") from exc

@@ -1,96 +1,118 @@
-"""A question answered from the workflow's own documents, with citations."""
+"""answer: a question answered from the documents of the run's space, with citations that were checked."""
 
-from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
 from db.filters import Filter
-from search.answer.model import ModelFailed
-from search.answer.pipeline import Answered
-from search.errors import SearchError
-from service.answering.schemas import AnswerSettings, Citation
+from search.answer.pipeline import Answered, Retrieved
+from service.answering.schemas import MAX_QUESTION_CHARS, AnswerSettings, Citation
+from service.engine.asking import begin, charged, usage_of
 from service.engine.errors import NodeError
-from service.engine.nodes.ai import model_failed
 from service.engine.nodes.base import Call, Config, Emit, NodeType, emit
-from service.engine.nodes.caller import caller_of, search_spaces
+from service.engine.nodes.text import AS_TEXT, Text, as_text
+from service.text import storable
 
 
 class AnswerConfig(Config, frozen=True, kw_only=True):
-    question: Annotated[str, Meta(min_length=1, max_length=8_000, description="What to answer.")]
+    question: Annotated[Text, msgspec.Meta(description="What to answer.", extra_json_schema=AS_TEXT)]
     model: Annotated[
-        str | None, Meta(description="Model that words the answer; unset: the documents' own sentences.")
+        str | None,
+        msgspec.Meta(
+            description="Id or name of an AI model. Unset: the documents' best sentences, word for word."
+        ),
     ] = None
-    top_k: Annotated[int, Meta(ge=1, le=50, description="Passages at most.")] = 8
-    mode: Annotated[
-        Literal["hybrid", "semantic", "lexical"], Meta(description="By meaning and words, or by one of them.")
-    ] = "hybrid"
+    top_k: Annotated[int, msgspec.Meta(ge=1, le=50, description="Passages that the answer may rest on.")] = 8
     min_score: Annotated[
-        Annotated[float, Meta(ge=0, le=1)] | None,
-        Meta(description="Score of the best hit below which it declines to answer."),
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
+        msgspec.Meta(
+            description="Score of the best passage below which it declines. Unset: ANSWER_MIN_SCORE."
+        ),
     ] = None
-    filters: Annotated[Filter | None, Meta(description="On metadata, as POST /v1/search has them.")] = None
-    document_ids: Annotated[list[str] | None, Meta(description="Only from these documents.")] = None
-    collection_ids: Annotated[list[str] | None, Meta(description="Only from these collections.")] = None
+    filters: Annotated[
+        Filter | None, msgspec.Meta(description="On the documents' metadata, as of POST /v1/search.")
+    ] = None
+    document_ids: Annotated[
+        Annotated[list[str], msgspec.Meta(max_length=1_000)] | None,
+        msgspec.Meta(description="Only from these documents."),
+    ] = None
     instructions: Annotated[
-        Annotated[str, Meta(max_length=4_000)] | None,
-        Meta(description="How to answer: language, tone, length."),
+        Annotated[str, msgspec.Meta(max_length=4_000)] | None,
+        msgspec.Meta(description="What the model is told beside the rules of citing."),
     ] = None
     temperature: Annotated[
-        Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="The model's temperature.")
+        Annotated[float, msgspec.Meta(ge=0, le=2)] | None, msgspec.Meta(description="Unset: the model's own.")
     ] = None
     max_tokens: Annotated[
-        Annotated[int, Meta(ge=1, le=100_000)] | None, Meta(description="Tokens of the answer at most.")
+        Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None, msgspec.Meta(description="Of the answer.")
     ] = None
 
 
 class Answer(NodeType[AnswerConfig]):
     name = "answer"
-    label = "Answer from documents"
+    label = "Answer"
     description = (
-        "Answers a question from your documents, with citations, or says that they do not have the answer."
+        "Answers a question from documents, with citations, or says that nothing relevant was found."
     )
     config = AnswerConfig
     has_effects = True
 
+    def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+        return [] if data.get("question") else [("question", "is missing: what to answer")]
+
     async def run(self, call: Call[AnswerConfig]) -> Emit:
-        config, answerer = call.config, call.services.answerer
-        await search_spaces(call.services.pool, call.run, config.collection_ids)
-        settings = AnswerSettings(
-            team_id=call.run.team_id,
-            document_ids=config.document_ids,
-            collection_ids=config.collection_ids,
-            filters=config.filters,
-            mode=config.mode,
-            top_k=config.top_k,
-            min_score=config.min_score,
-            instructions=config.instructions,
-            temperature=config.temperature,
-            max_tokens=config.max_tokens,
-        )
-        asking = await answerer.begin(caller_of(call.run), settings, config.model)
+        question = _question(call.config)
+        settings = _settings(call)
+        asking = await begin(call.services, call.run, settings, call.config.model, searches=True)
         answered: Answered | None = None
-        try:
-            async with aclosing(answerer.answer(asking, settings, config.question)) as events:
-                async for event in events:
-                    if isinstance(event, Answered):
-                        answered = event
-        except ModelFailed as exc:
-            raise model_failed(exc) from exc
-        except SearchError as exc:
-            raise NodeError(str(exc), code="bad_query", field="data.question") from exc
-        finally:
-            await answerer.charge(asking, "answer", call.run.execution_id)
+        query = question
+        async with charged(
+            call.services, call.run, asking, call.services.answerer.answer(asking, settings, question)
+        ) as events:
+            async for event in events:
+                if isinstance(event, Retrieved):
+                    query = event.query
+                elif isinstance(event, Answered):
+                    answered = event
         if answered is None:
-            raise NodeError("No answer was given.", code="model_failed", retryable=True)
-        citations: list[Any] = [msgspec.to_builtins(Citation.from_cited(one)) for one in answered.citations]
+            raise NodeError("The answer has no end.", code="model_failed", retryable=True)
         return emit(
             {
-                "answer": answered.text,
+                "answer": storable(answered.text),
+                "citations": [
+                    msgspec.to_builtins(Citation.from_cited(citation)) for citation in answered.citations
+                ],
                 "declined": answered.declined,
-                "citations": citations,
+                "query": query,
                 "model": asking.chosen.name,
-                "usage": msgspec.to_builtins(asking.wire_usage()),
+                "usage": usage_of(asking),
             }
         )
+
+
+def _question(config: AnswerConfig) -> str:
+    question = as_text(config.question)
+    if not question.strip():
+        raise NodeError("question says nothing.", code="bad_config", field="data.question")
+    if len(question) > MAX_QUESTION_CHARS:
+        raise NodeError(
+            f"question is longer than {MAX_QUESTION_CHARS:,} characters.",
+            code="bad_config",
+            field="data.question",
+        )
+    return question
+
+
+def _settings(call: Call[AnswerConfig]) -> AnswerSettings:
+    config = call.config
+    return AnswerSettings(
+        team_id=call.run.team_id,
+        document_ids=config.document_ids,
+        filters=config.filters,
+        top_k=config.top_k,
+        min_score=config.min_score,
+        instructions=config.instructions,
+        temperature=config.temperature,
+        max_tokens=config.max_tokens,
+    )

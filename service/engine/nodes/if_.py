@@ -1,40 +1,43 @@
-"""Two ways on, by a condition on each item."""
+"""if: each item goes on by `true` or by `false`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from msgspec import Meta
+import msgspec
 
 from service.engine.nodes.base import Call, Config, Emit, NodeType, emit
-from service.engine.nodes.conditions import Combinator, Condition, hold
+from service.engine.nodes.conditions import Combinator, Conditions, check_conditions, hold, is_true
 
 
 class IfConfig(Config, frozen=True, kw_only=True):
-    conditions: Annotated[
-        list[Condition] | None, Meta(description="Comparisons: {left, operator, right}.")
-    ] = None
-    combinator: Annotated[Combinator, Meta(description="Whether all have to hold, or one.")] = "and"
+    conditions: Annotated[Conditions, msgspec.Meta(description="Comparisons: left, operator, right.")] = ()
+    combinator: Annotated[
+        Combinator, msgspec.Meta(description="Whether all conditions must hold (and), or one of them (or).")
+    ] = "and"
     condition: Annotated[
-        Any, Meta(description="Instead of them: an expression, as {{ input.score > 0.5 }}.")
+        Any, msgspec.Meta(description="Instead of conditions: one expression that is true or false.")
     ] = None
-    strict: Annotated[bool, Meta(description="Compare texts that look like numbers as texts.")] = False
+    loose_types: Annotated[
+        bool, msgspec.Meta(description='Whether "3" equals 3, and what is empty counts as false.')
+    ] = True
 
 
 class If(NodeType[IfConfig]):
     name = "if"
     label = "If"
-    description = "Sends each item on by true or by false."
+    description = "Sends each item on by true or by false, as conditions say."
     config = IfConfig
 
     def outputs(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         return ("true", "false")
 
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
-        if data.get("conditions") or "condition" in data:
-            return []
-        return [("conditions", "is missing: say what is to be asked")]
+        return check_conditions(data)
 
     async def run(self, call: Call[IfConfig]) -> Emit:
         config = call.config
-        is_so = hold(config.conditions, config.combinator, config.condition, strict=config.strict)
-        return emit(call.item, "true" if is_so else "false")
+        if config.conditions:
+            holds = hold(config.conditions, config.combinator, loose=config.loose_types)
+        else:
+            holds = is_true(config.condition, loose=config.loose_types)
+        return emit(call.item, "true" if holds else "false")

@@ -1,85 +1,126 @@
-"""Branches brought together."""
+"""merge: what comes in by several handles, as one list.
 
-from collections.abc import Mapping, Sequence
+A connection that names no handle comes in by `input`, which is the same as `input-1`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+import msgspec
 
+from service.engine.definition import INPUT, OUTPUT
 from service.engine.errors import NodeError
 from service.engine.nodes.base import Call, Config, Emit, Item, NodeType
+
+MAX_INPUTS = 10
 
 
 class MergeConfig(Config, frozen=True, kw_only=True):
     mode: Annotated[
         Literal["append", "combineByPosition", "combineByField", "first"],
-        Meta(
-            description="All in turn; the first with the first; those with the same field; or one branch's."
+        msgspec.Meta(
+            description="append: all, input by input. combineByPosition: the first with the first, and so on, as one "
+            "object. combineByField: those with the same value under field. first: of the first input that has any."
         ),
     ] = "append"
-    field: Annotated[str | None, Meta(description="For combineByField: the field that they share.")] = None
     inputs: Annotated[
-        int, Meta(ge=2, le=10, description="Branches that can come in: input-1, input-2, …")
+        int, msgspec.Meta(ge=2, le=MAX_INPUTS, description="How many handles there are: input-1, input-2, …")
     ] = 2
+    field: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=500, description="What combineByField goes by; a.b is b in the object under a."
+        ),
+    ] = ""
+    keep_unpaired: Annotated[
+        bool, msgspec.Meta(description="Whether items that have no partner are kept when combining.")
+    ] = False
 
 
 class Merge(NodeType[MergeConfig]):
     name = "merge"
     label = "Merge"
-    description = "Waits for all branches that lead to it, and goes on with their items."
+    description = (
+        "Waits for several branches and makes one list of their items, one after another or combined."
+    )
     config = MergeConfig
     whole = True
 
     def inputs(self, data: Mapping[str, Any]) -> tuple[str, ...]:
-        count = data.get("inputs")
-        most = count if isinstance(count, int) and 2 <= count <= 10 else 2
-        # Connections without a handle of their own come in one after another.
-        return ("input", *(f"input-{number}" for number in range(1, most + 1)))
+        count = data.get("inputs", 2)
+        known = isinstance(count, int) and 2 <= count <= MAX_INPUTS
+        return (*(_handle(number) for number in range(1, (count if known else 2) + 1)), INPUT)
 
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         if data.get("mode") == "combineByField" and not data.get("field"):
-            return [("field", "is missing: items are combined by it")]
+            return [("field", "is missing: combineByField goes by it")]
         return []
 
     async def run(self, call: Call[MergeConfig]) -> Emit:
-        # By handle; and what came in by none of its own, as a branch each could not be told apart.
-        branches = [call.items_by_handle[handle] for handle in sorted(call.items_by_handle)]
-        match call.config.mode:
+        config = call.config
+        given = [_given(call, number) for number in range(1, config.inputs + 1)]
+        match config.mode:
             case "append":
-                items: Sequence[Item] = [item for branch in branches for item in branch]
+                items: Iterable[Item] = (item for some in given for item in some)
             case "first":
-                items = branches[0] if branches else []
+                items = next((some for some in given if some), [])
             case "combineByPosition":
-                items = _by_position(branches)
+                items = _by_position(given, keep_unpaired=config.keep_unpaired)
             case "combineByField":
-                items = _by_field(branches, call.config.field or "")
-        return Emit([("output", item) for item in items])
+                items = _by_field(given, config.field, keep_unpaired=config.keep_unpaired)
+        return Emit([(OUTPUT, item) for item in items])
 
 
-def _by_position(branches: Sequence[Sequence[Item]]) -> list[Item]:
-    longest = max(map(len, branches), default=0)
-    return [
-        _united([branch[place] for branch in branches if place < len(branch)]) for place in range(longest)
-    ]
+def _handle(number: int) -> str:
+    return f"{INPUT}-{number}"
 
 
-def _by_field(branches: Sequence[Sequence[Item]], field: str) -> list[Item]:
-    """Unite what has the same value there; what has none, or stands alone, goes on as it is."""
-    found: dict[Any, list[Item]] = {}
-    alone: list[Item] = []
-    for branch in branches:
-        for item in branch:
-            key = item.get(field) if isinstance(item, dict) else None
-            if isinstance(key, str | int | float | bool):
-                found.setdefault(key, []).append(item)
-            else:
-                alone.append(item)
-    return [_united(items) for items in found.values()] + alone
+def _given(call: Call[MergeConfig], number: int) -> list[Item]:
+    unnamed = call.items_by_handle.get(INPUT, ()) if number == 1 else ()
+    return [*unnamed, *call.items_by_handle.get(_handle(number), ())]
 
 
-def _united(items: Sequence[Item]) -> Item:
-    united: dict[str, Any] = {}
-    for item in items:
+def _by_position(given: Sequence[Sequence[Item]], *, keep_unpaired: bool) -> list[Item]:
+    rows = zip_longest(*given) if keep_unpaired else zip(*given, strict=False)
+    return [_combined(row) for row in rows]
+
+
+def _by_field(given: Sequence[Sequence[Item]], field: str, *, keep_unpaired: bool) -> list[Item]:
+    """Return each item of the first input, with the first of every other input that has the same value.
+
+    With keep_unpaired, what has no partner in the first input comes after.
+    """
+    if not field:
+        raise NodeError("field is empty: combineByField goes by it.", code="bad_config", field="data.field")
+    left, *others = ([(_key(item, field), item) for item in some] for some in given)
+    # Reversed, so that the first of several stays.
+    indexes = [dict(reversed(some)) for some in others]
+    rows = [(item, *(index.get(key) for index in indexes)) for key, item in left]
+    if not keep_unpaired:
+        return [_combined(row) for row in rows if None not in row]
+    seen = {key for key, _ in left}
+    alone = dict.fromkeys(key for some in others for key, _ in some if key not in seen)
+    rows += [(None, *(index.get(key) for index in indexes)) for key in alone]
+    return [_combined(row) for row in rows]
+
+
+def _key(item: Item, field: str) -> bytes:
+    value = item
+    for part in field.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if value is None:
+        raise NodeError(f"An item has nothing under {field!r} to be combined by.", code="bad_item")
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def _combined(row: Iterable[Item | None]) -> Item:
+    """Return one object of several, of which some are missing; of keys that several have, the last counts."""
+    combined: dict[str, Any] = {}
+    for item in row:
+        if item is None:
+            continue
         if not isinstance(item, dict):
-            raise NodeError("Only objects can be combined.", code="bad_value")
-        united |= item
-    return united
+            raise NodeError("Only objects can be combined.", code="bad_item")
+        combined |= item
+    return combined

@@ -1,28 +1,35 @@
-"""The end of a branch, or of the run with an error."""
+"""stop: the end of a branch, or of the whole run with an error."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from msgspec import Meta
+import msgspec
 
 from service.engine.errors import NodeError
 from service.engine.nodes.base import Call, Config, Emit, NodeType
+from service.engine.nodes.text import AS_TEXT, Text, as_text
 
 
 class StopConfig(Config, frozen=True, kw_only=True):
-    error: Annotated[bool, Meta(description="Fail the run, instead of ending this branch quietly.")] = False
-    message: Annotated[str, Meta(max_length=1_000, description="What the error says.")] = ""
+    message: Annotated[
+        Text, msgspec.Meta(description="What the run says it failed with.", extra_json_schema=AS_TEXT)
+    ] = "The workflow was stopped."
+    error: Annotated[
+        bool,
+        msgspec.Meta(description="Whether the run fails; false: only this branch ends, without an error."),
+    ] = True
 
 
 class Stop(NodeType[StopConfig]):
     name = "stop"
     label = "Stop"
-    description = "Ends this branch, or fails the run with a message."
+    description = "Fails the run with a message, or quietly ends the branch that it stands in."
     config = StopConfig
 
-    def outputs(self, data: object) -> tuple[str, ...]:
+    def outputs(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
 
     async def run(self, call: Call[StopConfig]) -> Emit:
         if call.config.error:
-            raise NodeError(call.config.message or "The workflow was stopped.", code="stopped")
+            raise NodeError(as_text(call.config.message) or "The workflow was stopped.", code="stopped")
         return Emit([])

@@ -1,73 +1,85 @@
-"""Where a run begins."""
+"""trigger: where a run begins, and how it may be started."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from msgspec import Meta
+import msgspec
 
 from service.engine.cron import check_cron
+from service.engine.definition import OUTPUT
+from service.engine.graph import TRIGGER
 from service.engine.nodes.base import Call, Config, Emit, NodeType
 
 Kind = Literal["manual", "webhook", "schedule", "api", "event"]
-_KINDS: tuple[Kind, ...] = get_args(Kind)
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "ANY"]
-EventName = Literal["document.ready", "document.failed", "document.deleted"]
-ResponseMode = Literal["immediately", "lastNode", "respondNode"]
+Event = Literal["document.ready", "document.failed", "document.deleted"]
 
 
-class Hmac(Config, frozen=True, kw_only=True):
-    """How the sender of a webhook signs the body of its request."""
+class HmacCheck(Config, frozen=True, kw_only=True):
+    """How callers sign what they send: HMAC-SHA256 of the body."""
 
-    credential: Annotated[str, Meta(description="Name of the credential of kind hmac.")]
-    header: Annotated[str, Meta(description="The header that has the signature.")] = "X-Hub-Signature-256"
-    prefix: Annotated[str, Meta(description="What stands before the signature in it.")] = "sha256="
-    encoding: Annotated[Literal["hex", "base64"], Meta(description="How it is written.")] = "hex"
+    credential: Annotated[str, msgspec.Meta(min_length=1, description="The credential, of kind hmac.")]
+    header: Annotated[str, msgspec.Meta(min_length=1, description="The header that the signature is in.")]
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: Annotated[str, msgspec.Meta(description="What stands before it, as sha256=.")] = ""
 
 
 class TriggerConfig(Config, frozen=True, kw_only=True):
-    kind: Annotated[Kind | None, Meta(description="What starts the run. Unset: told by the other keys.")] = (
-        None
-    )
-    method: Annotated[Method, Meta(description="Method that the webhook answers to.")] = "POST"
+    kind: Annotated[
+        Kind | None,
+        msgspec.Meta(
+            description="manual, webhook, schedule, api or event. Unset: webhook with a method, schedule with cron, "
+            "event with event, else manual."
+        ),
+    ] = None
+    method: Annotated[
+        Method | None, msgspec.Meta(description="webhook: GET, POST, PUT, PATCH, DELETE or ANY. Unset: POST.")
+    ] = None
     response_mode: Annotated[
-        ResponseMode,
-        Meta(description="When the webhook is answered: at once, by the run's output, or by a respond node."),
+        Literal["immediately", "lastNode", "respondNode"],
+        msgspec.Meta(
+            description="webhook: answer immediately, with what the last node gives (lastNode), or as a respond node"
+            " says (respondNode)."
+        ),
     ] = "immediately"
-    hmac: Annotated[Hmac | None, Meta(description="Signature that the webhook asks for.")] = None
-    cron: Annotated[str | None, Meta(description="When a schedule fires: minute hour day month weekday.")] = (
+    hmac: Annotated[
+        HmacCheck | None,
+        msgspec.Meta(
+            description="webhook: how callers sign: credential, header, encoding (hex or base64), prefix."
+        ),
+    ] = None
+    cron: Annotated[str | None, msgspec.Meta(description="schedule: minute, hour, day, month, weekday.")] = (
         None
     )
     timezone: Annotated[
-        str | None, Meta(description="Time zone of the schedule; unset: the workflow's, else UTC.")
+        str | None,
+        msgspec.Meta(description="schedule: as Europe/Berlin. Unset: the workflow's, else UTC."),
     ] = None
     missed: Annotated[
         Literal["skip", "once", "all"],
-        Meta(description="What becomes of ticks that nobody was there for."),
+        msgspec.Meta(
+            description="schedule: whether times that passed while nothing was running are made up for: skip, once "
+            "or all."
+        ),
     ] = "once"
     overlap: Annotated[
-        Literal["skip", "allow"], Meta(description="What becomes of a tick while the last run goes on.")
+        Literal["skip", "allow"],
+        msgspec.Meta(description="schedule: skip or allow a start while the run before is still going on."),
     ] = "skip"
-    event: Annotated[EventName | None, Meta(description="What has to happen to a document.")] = None
-    sample: Annotated[Any, Meta(description="Data to try the workflow with, in the builder.")] = None
-
-
-def trigger_kind(data: Mapping[str, Any]) -> Kind:
-    """Return what starts a run, also where only the builder's keys say so."""
-    for kind in _KINDS:
-        if data.get("kind") == kind:
-            return kind
-    if data.keys() & {"webhookUrl", "method", "path", "responseMode", "hmac"}:
-        return "webhook"
-    if data.get("cron"):
-        return "schedule"
-    return "event" if data.get("event") else "manual"
+    event: Annotated[
+        Event | None,
+        msgspec.Meta(
+            description="event: document.ready, document.failed or document.deleted, of the same owner or team."
+        ),
+    ] = None
+    sample: Annotated[Any, msgspec.Meta(description="Data to try the workflow with.")] = None
 
 
 class Trigger(NodeType[TriggerConfig]):
-    name = "trigger"
+    name = TRIGGER
     label = "Trigger"
     description = (
-        "Starts the workflow: by hand, by a webhook, on a schedule, over the API, or when something happens."
+        "Where a run begins: by hand, over the API, by a webhook, on a schedule, or when something happens."
     )
     config = TriggerConfig
     whole = True
@@ -77,16 +89,40 @@ class Trigger(NodeType[TriggerConfig]):
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         match trigger_kind(data):
             case "schedule":
-                cron = data.get("cron")
-                if not isinstance(cron, str) or not cron.strip():
-                    return [("cron", "is missing: a schedule has a cron expression, as 0 8 * * 1-5")]
-                zone = data.get("timezone")
-                found = check_cron(cron, zone if isinstance(zone, str) else "UTC")
-                return [] if found is None else [found]
-            case "event" if not data.get("event"):
-                return [("event", f"is missing: one of {', '.join(get_args(EventName))}")]
-            case _:
+                return _schedule_problems(data)
+            case "event":
+                return _one_of(data, "event", get_args(Event))
+            case "webhook" if "method" in data:
+                return _one_of(data, "method", get_args(Method))
+            case "manual" | "api" | "webhook":
                 return []
+            case unknown:
+                return [("kind", f"{unknown!r} is none of {', '.join(get_args(Kind))}")]
 
     async def run(self, call: Call[TriggerConfig]) -> Emit:
-        return Emit([("output", item) for item in call.items])
+        return Emit([(OUTPUT, item) for item in call.items])
+
+
+def trigger_kind(data: Mapping[str, Any]) -> str:
+    """Return how a trigger is started, from its node's data; an unknown kind as it stands there."""
+    if data.get("kind"):
+        return str(data["kind"])
+    if any(data.get(key) for key in ("webhookUrl", "method", "path")):
+        return "webhook"
+    if data.get("cron"):
+        return "schedule"
+    return "event" if data.get("event") else "manual"
+
+
+def _one_of(data: Mapping[str, Any], key: str, known: tuple[str, ...]) -> list[tuple[str, str]]:
+    if not data.get(key):
+        return [(key, f"is missing: one of {', '.join(known)}")]
+    return [] if data[key] in known else [(key, f"{data[key]!r} is none of {', '.join(known)}")]
+
+
+def _schedule_problems(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    cron, timezone = data.get("cron"), data.get("timezone") or "UTC"
+    if not isinstance(cron, str) or not cron.strip():
+        return [("cron", "is missing: when it starts, as 0 9 * * 1")]
+    found = check_cron(cron, timezone) if isinstance(timezone, str) else ("timezone", "is no text")
+    return [] if found is None else [found]

@@ -1,44 +1,55 @@
-"""The run laid aside: for a time, until a moment, or until somebody answers."""
+"""wait: for a while, until a moment, or until somebody answers at the run's own address (execution.resume_url)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+import msgspec
 
+from service.engine.definition import OUTPUT
 from service.engine.errors import NodeError
-from service.engine.nodes.base import Call, Config, NodeType, Outcome, Wait, emit
+from service.engine.nodes.base import Call, Config, Emit, NodeType, Wait, emit
+from service.engine.nodes.text import with_fields
 
-Unit = Literal["seconds", "minutes", "hours", "days"]
-MAX_WAIT = timedelta(days=365)
 TIMEOUT = "timeout"
+MAX_WAIT = timedelta(days=366)
+_UNITS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}
 
 
 class WaitConfig(Config, frozen=True, kw_only=True):
-    mode: Annotated[
+    for_: Annotated[
         Literal["duration", "until", "reply"],
-        Meta(description="So long; until a moment; or until {{ execution.resume_url }} is posted to."),
-    ] = "duration"
+        msgspec.Meta(
+            description="What is waited for: a while (duration), a moment (until), or somebody's answer (reply)."
+        ),
+    ] = msgspec.field(default="duration", name="for")
     amount: Annotated[
-        Annotated[float, Meta(ge=0)] | None,
-        Meta(description="How long; of a reply: how long it is waited for, unset: a year."),
+        Annotated[float, msgspec.Meta(ge=0)] | None,
+        msgspec.Meta(
+            description="How long, in units; for a reply: how long at most, and unset for as long as it takes."
+        ),
     ] = None
-    unit: Annotated[Unit, Meta(description="What amount counts.")] = "seconds"
-    until: Annotated[str | None, Meta(description="The moment, as 2026-03-01T09:30:00Z.")] = None
+    unit: Annotated[
+        Literal["seconds", "minutes", "hours", "days"],
+        msgspec.Meta(description="Of the amount: seconds, minutes, hours or days."),
+    ] = "seconds"
+    until: Annotated[
+        str | None,
+        msgspec.Meta(description="The moment, as 2026-05-31T09:00:00+02:00; without a zone it is UTC."),
+    ] = None
 
 
-class WaitNode(NodeType[WaitConfig]):
+class WaitFor(NodeType[WaitConfig]):
     name = "wait"
     label = "Wait"
-    description = "Waits for a time, until a moment, or for somebody's reply; no worker is held meanwhile."
+    description = "Waits for a while, until a moment, or until somebody answers at the run's resume address."
     config = WaitConfig
-    has_effects = True
 
     def outputs(self, data: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("output", TIMEOUT) if data.get("mode") == "reply" else ("output",)
+        return (OUTPUT, TIMEOUT) if data.get("for") == "reply" else (OUTPUT,)
 
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
-        match data.get("mode", "duration"):
+        match data.get("for", "duration"):
             case "duration" if data.get("amount") is None:
                 return [("amount", "is missing: how long to wait")]
             case "until" if not data.get("until"):
@@ -46,35 +57,41 @@ class WaitNode(NodeType[WaitConfig]):
             case _:
                 return []
 
-    async def run(self, call: Call[WaitConfig]) -> Outcome:
-        config = call.config
-        if call.resumed is not None:
-            if config.mode != "reply":
-                return emit(call.item)
-            if "reply" not in call.resumed:
-                return emit(call.item, TIMEOUT)
-            item = call.item if isinstance(call.item, dict) else {"input": call.item}
-            return emit({**item, "reply": call.resumed["reply"]})
-        return Wait(_until(call), for_reply=config.mode == "reply")
+    async def run(self, call: Call[WaitConfig]) -> Emit | Wait:
+        is_reply = call.config.for_ == "reply"
+        if call.resumed is None:
+            return Wait(until=_end(call), for_reply=is_reply)
+        if not is_reply:
+            return emit(call.item)
+        if "reply" in call.resumed:
+            return emit(with_fields(call.item, reply=call.resumed["reply"]))
+        return emit(call.item, TIMEOUT)
 
 
-def _until(call: Call[WaitConfig]) -> datetime:
+def _end(call: Call[WaitConfig]) -> datetime | None:
     config = call.config
-    if config.mode == "until":
-        try:
-            moment = datetime.fromisoformat(config.until or "")
-        except ValueError as exc:
-            raise NodeError(
-                f"{config.until!r} is no moment; write it as 2026-03-01T09:30:00Z.",
-                code="bad_config",
-                field="data.until",
-            ) from exc
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    elif config.amount is None:
-        moment = call.now + MAX_WAIT
-    else:
-        amount = min(config.amount, MAX_WAIT.total_seconds())
-        moment = call.now + timedelta(**{config.unit: amount})
-    if moment - call.now > MAX_WAIT:
-        raise NodeError("Nothing is waited for longer than a year.", code="bad_config")
-    return moment
+    if config.for_ == "until":
+        end = _moment(config.until)
+        if end - call.now > MAX_WAIT:
+            raise _wrong("until", f"is more than {MAX_WAIT.days} days away")
+        return end
+    if config.amount is None:
+        if config.for_ == "reply":
+            return None
+        raise _wrong("amount", "is missing: how long to wait")
+    seconds = config.amount * _UNITS[config.unit]
+    if seconds > MAX_WAIT.total_seconds():
+        raise _wrong("amount", f"is more than {MAX_WAIT.days} days")
+    return call.now + timedelta(seconds=seconds)
+
+
+def _moment(text: str | None) -> datetime:
+    try:
+        moment = datetime.fromisoformat((text or "").strip())
+    except ValueError as exc:
+        raise _wrong("until", f"is no moment as 2026-05-31T09:00:00+02:00: {text!r}") from exc
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _wrong(key: str, what: str) -> NodeError:
+    return NodeError(f"{key} {what}.", code="bad_config", field=f"data.{key}")

@@ -1,38 +1,55 @@
-"""Another workflow as a step."""
+"""workflow: runs another workflow of the same space, and goes on with what it gives."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from msgspec import Meta
+import msgspec
 
 from service.engine.errors import NodeError
-from service.engine.nodes.base import Call, CallWorkflow, Config, NodeType, Outcome, emit
+from service.engine.nodes.base import Call, CallWorkflow, Config, Emit, NodeType, emit
 
 
 class WorkflowConfig(Config, frozen=True, kw_only=True):
-    workflow_id: Annotated[str, Meta(min_length=1, description="Id of a workflow of the same owner or team.")]
-    data: Annotated[Any, Meta(description="What it is started with; unset: the item.")] = None
-    wait: Annotated[bool, Meta(description="Go on with its output when it has ended, or at once.")] = True
+    workflow_id: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1, max_length=100, description="The workflow to run, of the same owner or team."
+        ),
+    ]
+    data: Annotated[Any, msgspec.Meta(description="What it is started with. Unset: the item.")] = None
+    wait: Annotated[
+        bool,
+        msgspec.Meta(description="Whether to go on with what it gives when it has ended; false: at once."),
+    ] = True
 
 
-class Workflow(NodeType[WorkflowConfig]):
+class RunWorkflow(NodeType[WorkflowConfig]):
     name = "workflow"
     label = "Run a workflow"
-    description = (
-        "Runs another workflow for each item, and goes on with what it gives. Five may call each other."
-    )
+    description = "Runs another workflow for each item, and goes on with what it gives."
     config = WorkflowConfig
     has_effects = True
 
-    async def run(self, call: Call[WorkflowConfig]) -> Outcome:
+    def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+        return [] if data.get("workflowId") else [("workflowId", "is missing: the workflow to run")]
+
+    async def run(self, call: Call[WorkflowConfig]) -> Emit | CallWorkflow:
         config = call.config
         if call.resumed is None:
-            data = call.item if config.data is None else config.data
-            return CallWorkflow(config.workflow_id, data, wait=config.wait)
-        if call.resumed.get("status") != "SUCCESS":
-            error = call.resumed.get("error") or {}
-            reason = error.get("message") or str(call.resumed.get("status")).lower()
-            raise NodeError(
-                f"The workflow {config.workflow_id} did not succeed: {reason}", code="child_failed"
+            return CallWorkflow(
+                workflow_id=config.workflow_id,
+                data=call.item if config.data is None else config.data,
+                wait=config.wait,
             )
-        output = call.resumed.get("output")
-        return emit({} if output is None else output)
+        if call.resumed["status"] != "SUCCESS":
+            raise _failed(call.resumed)
+        return emit(call.resumed["output"])
+
+
+def _failed(ended: Mapping[str, Any]) -> NodeError:
+    error = ended.get("error") or {}
+    said = f": {error['message']}" if error.get("message") else "."
+    return NodeError(
+        f"The workflow that it ran ended as {ended['status']}{said} Its execution is {ended['execution_id']}.",
+        code="child_failed",
+    )

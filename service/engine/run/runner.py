@@ -28,6 +28,7 @@ from service.engine.run.ledger import RunLedger
 from service.engine.run.log import RunLog, begin_hiding
 from service.engine.run.turn import RunInterrupted
 from service.engine.services import Services
+from service.metrics import WORKFLOW_RUNS
 
 log = structlog.get_logger()
 
@@ -146,6 +147,8 @@ class Runner:
     ) -> None:
         ledger = ledger or RunLedger(self._services, claimed, run_log)
         ended = await end_run(self._services, claimed, definition.settings, ending, ledger, run_log)
+        if ended:
+            WORKFLOW_RUNS.labels(ending.status).inc()
         log.info("run_ended", status=ending.status if ended else "lost")
 
     async def _release(self, claimed: ClaimedRun) -> None:

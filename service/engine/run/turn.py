@@ -37,6 +37,7 @@ from service.engine.run.scope import scope_for
 from service.engine.services import Services
 from service.engine.values import storable
 from service.errors import Problem
+from service.metrics import WORKFLOW_NODE_SECONDS
 
 log = structlog.get_logger()
 
@@ -225,7 +226,9 @@ class Turn:
         timeout_s = self.node.timeout or DEFAULT_TIMEOUT_S
         try:
             async with asyncio.timeout(timeout_s):
-                outcome = await self.type.run(self._call(index, attempt, resumed, timeout_s))
+                call = self._call(index, attempt, resumed, timeout_s)
+                with WORKFLOW_NODE_SECONDS.labels(self.node.type).time():
+                    outcome = await self.type.run(call)
                 return await self._settle(index, outcome)
         except TimeoutError as exc:
             raise NodeError(f"It took longer than {timeout_s:g} s.", code="timeout", retryable=True) from exc

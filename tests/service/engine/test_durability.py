@@ -114,7 +114,7 @@ async def test_a_wait_lays_the_run_aside_and_a_reply_takes_it_up(engine: Engine)
     drawn = await engine.draw(
         [
             START,
-            node("ask", "wait", {"mode": "reply"}),
+            node("ask", "wait", {"for": "reply"}),
             node("end", "set", {"fields": {"said": "{{ input.reply.word }}"}}),
         ],
         ["start>ask", "ask>end"],
@@ -135,7 +135,7 @@ async def test_a_reply_that_does_not_come_goes_on_by_timeout(engine: Engine) -> 
     drawn = await engine.draw(
         [
             START,
-            node("ask", "wait", {"mode": "reply", "amount": 1, "unit": "hours"}),
+            node("ask", "wait", {"for": "reply", "amount": 1, "unit": "hours"}),
             node("late", "set", {"fields": {"late": True}}),
         ],
         ["start>ask", "ask.timeout>late"],
