@@ -146,8 +146,8 @@ def _shaped(root: str, steps: list[str | int], shape: Shape) -> str:
             return f"trigger.{part}"
         case "webhook", ["params", *_]:
             raise Untranslated
-        case "http", rest:
-            return f"{root}.body" + _path(rest)
+        case "http", ["statusCode", *rest]:
+            return f"{root}.status" + _path(rest)
         case "model", ["message", "content", *rest]:
             return f"{root}.text" + _path(rest)
         case "model", [("text" | "output" | "response"), *rest]:

@@ -18,6 +18,8 @@ def set_fields(source: Source) -> Target:
     else:
         fields = dict(_fields(source))
     keeps = _keeps(source)
+    if keeps and not fields:
+        return Target("set", disabled=True)  # it passes on what comes in
     return Target("set", {"fields": fields} | ({} if keeps else {"mode": "replace"}))
 
 

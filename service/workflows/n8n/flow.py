@@ -68,14 +68,14 @@ def wait(source: Source) -> Target:
             unit = source.get("unit") or ("hours" if old else "seconds")
             amount = source.value("amount")
             data = {"amount": (1 if old else 5) if amount is None else amount}
-            return Target("wait", data | {"mode": "duration", "unit": unit if unit in _UNITS else "seconds"})
+            return Target("wait", data | {"unit": unit if unit in _UNITS else "seconds"})
         case "specificTime":
-            return Target("wait", {"mode": "until", "until": source.text("dateTime")})
+            return Target("wait", {"for": "until", "until": source.text("dateTime")})
         case "webhook":
-            return Target("wait", {"mode": "reply"}, outputs=("output",))
+            return Target("wait", {"for": "reply"}, outputs=("output",))
         case other:
             source.note(f"waits for {other!r}: it waits for a reply to {{{{ execution.resume_url }}}} here")
-            return Target("wait", {"mode": "reply"}, outputs=("output",))
+            return Target("wait", {"for": "reply"}, outputs=("output",))
 
 
 def respond(source: Source) -> Target:
@@ -85,25 +85,24 @@ def respond(source: Source) -> Target:
     }
     status = source.get("options", "responseCode")
     body: object = None
+    body_type = None
     match source.get("respondWith") or "firstIncomingItem":
-        case "json" | "text":
-            body = _body(source)
+        case "json":
+            body = read_json(source, source.get("responseBody"))
+        case "text":
+            body, body_type = source.value("responseBody"), "text"
         case "noData":
-            body = ""
+            body, body_type = "", "text"
         case "firstIncomingItem":
             pass
         case "redirect":
             headers["Location"] = source.text("redirectURL")
-            status, body = status or 307, ""
+            status, body, body_type = status or 307, "", "text"
         case other:
             source.note(f"answers with {other!r}: it answers with the item here")
-    data = {"status": status if isinstance(status, int) else None, "headers": headers or None, "body": body}
+    number = status if isinstance(status, int) else None
+    data = {"status": number, "headers": headers or None, "body": body, "bodyType": body_type}
     return Target("respond", without_none(data))
-
-
-def _body(source: Source) -> object:
-    given = source.get("responseBody")
-    return read_json(source, given) if source.get("respondWith") == "json" else source.value("responseBody")
 
 
 def read_json(source: Source, given: object) -> object:
@@ -136,7 +135,8 @@ def execute_workflow(source: Source) -> Target:
 
 
 def no_op(source: Source) -> Target:
-    return Target("set")
+    """Return a node that passes on what comes in, as all that are disabled do."""
+    return Target("set", disabled=True)
 
 
 def stop_and_error(source: Source) -> Target:

@@ -17,12 +17,15 @@ def http_request(source: Source) -> Target:
     data |= _new_parts(source) if new else _old_parts(source)
     timeout = source.get("options", "timeout")
     if isinstance(timeout, int | float) and timeout > 0:
-        data["timeout"] = min(300.0, timeout / 1000)
+        data["timeout"] = min(600.0, timeout / 1000)
     if dig(source.raw, "credentials") or source.get("authentication") not in (None, "none"):
         source.note("sends credentials: make one of them here, and name it as credential")
     if source.get("options", "batching") or source.get("options", "pagination"):
         source.note("asks in batches or pages: a loop does that here")
-    source.note("gives status, headers and body; expressions that are paths are changed for that")
+    if not source.get("options", "response", "response", "fullResponse"):
+        data["outputMode"] = "body"
+    if source.get("options", "response", "response", "neverError"):
+        data["successStatus"] = ["2xx", "3xx", "4xx", "5xx"]
     return Target("http", without_none(data))
 
 

@@ -236,10 +236,11 @@ def test_a_whole_workflow() -> None:
         "query": {"fields": "name,plan"},
         "headers": {"X-Trace": "{{ trigger.headers['x-trace'] }}"},
         "timeout": 10.0,
+        "outputMode": "body",
     }
     assert data_of(converted, "paying") == {
         "conditions": [
-            {"left": "{{ input.body.plan }}", "operator": "notEquals", "right": "free"},
+            {"left": "{{ input.plan }}", "operator": "notEquals", "right": "free"},
             {"left": "{{ nodes['webhook'].text }}", "operator": "isNotEmpty"},
         ],
         "combinator": "and",
@@ -248,7 +249,7 @@ def test_a_whole_workflow() -> None:
         "fields": {
             "question": "{{ nodes['webhook'].text }}",
             "priority": 3,
-            "customer.name": "{{ input.body.name }}",
+            "customer.name": "{{ input.name }}",
         },
         "mode": "replace",
     }
@@ -409,7 +410,12 @@ def test_the_first_form_of_requests() -> None:
     }
     assert of_one("httpRequest", parameters, 2) == (
         "http",
-        {"url": "https://example.com", "method": "POST", "body": {"a": "{{ input.b }}"}},
+        {
+            "url": "https://example.com",
+            "method": "POST",
+            "body": {"a": "{{ input.b }}"},
+            "outputMode": "body",
+        },
     )
 
 
@@ -480,7 +486,7 @@ def test_loops_and_merges_lead_as_they_did() -> None:
     converted = convert_workflow(export(nodes, connections))
     assert data_of(converted, "loop-over-items") == {"batchSize": 5}
     assert data_of(converted, "join") == {"mode": "combineByPosition"}
-    assert data_of(converted, "pause") == {"amount": 2, "mode": "duration", "unit": "minutes"}
+    assert data_of(converted, "pause") == {"amount": 2, "unit": "minutes"}
     assert data_of(converted, "end") == {"error": True, "message": "No: {{ input.a }}"}
     assert ("loop-over-items", "done", "join", "input-1") in edges(converted)
     assert ("loop-over-items", "item", "work", None) in edges(converted)
