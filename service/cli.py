@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from service.commands import db, evaluate, index, ingest, keys, mcp, models, search, serve, users
+from service.commands import db, evaluate, index, ingest, keys, mcp, models, search, serve, users, workflow
 from service.commands.output import CommandFailed, print_error
 
 HELP = """Search your documents, with exact citations, on the PostgreSQL you already run.
@@ -22,7 +22,8 @@ Start here:
 
 \b
 Environment:
-  DOCSEARCH_URL      server that ingest, search and mcp talk to [the local one]
+  DOCSEARCH_URL      server that ingest, search, workflow and mcp talk to
+                     [the local one]
   DOCSEARCH_API_KEY  key they sign in with [the local owner's]
   DOCSEARCH_HOME     folder of the local database and keys [.docsearch]
   DATABASE_URL       PostgreSQL that serve, worker, eval, keys, users, models,
@@ -108,6 +109,7 @@ app.command("eval")(evaluate.evaluate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(models.app, name="models")
+app.add_typer(workflow.app, name="workflow")
 app.add_typer(db.app, name="db")
 app.add_typer(index.app, name="index")
 

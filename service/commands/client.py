@@ -44,6 +44,19 @@ class DocumentError(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the commands read of a workflow."""
+
+    id: str
+    name: str
+    issues: list[dict[str, Any]]
+
+
+class ImportedWorkflow(msgspec.Struct, frozen=True, kw_only=True):
+    workflow: Workflow
+    notes: list[str]
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What the commands read of a document; the API tells more."""
 
@@ -220,6 +233,20 @@ class Client:
         """Return the reply's JSON as the server wrote it."""
         response = await self._send(lambda: self._http.build_request("POST", "/v1/search", json=body))
         return response.content
+
+    async def export_workflow(self, workflow_id: str) -> bytes:
+        """Return the file's JSON as the server wrote it."""
+        return (await self._get(f"/v1/workflows/{quote(workflow_id, safe='')}/export")).content
+
+    async def import_workflow(
+        self, file: Mapping[str, Any], *, team_id: str | None, name: str | None
+    ) -> ImportedWorkflow:
+        given = {"team_id": team_id, "name": name}
+        params = {key: value for key, value in given.items() if value is not None}
+        response = await self._send(
+            lambda: self._http.build_request("POST", "/v1/workflows/import", params=params, json=dict(file))
+        )
+        return self._decode(response, ImportedWorkflow)
 
     async def _get(self, path: str, params: Mapping[str, str | int] | None = None) -> httpx.Response:
         return await self._send(lambda: self._http.build_request("GET", path, params=params))

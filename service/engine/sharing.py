@@ -16,10 +16,10 @@ _HARMLESS_NAME = re.compile(
     r"(max|min|num|total|prompt|completion|count|next|page).*tokens?$|^tokens$", re.IGNORECASE
 )
 _DROPPED = frozenset({"credential", "credentials", "hmac", "webhookurl"})
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>{}]+", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>{}]+", re.IGNORECASE)
 # What an expression puts there is none of ours.
 _QUERY_SECRET = re.compile(
-    r"([?&](?:[\w.-]*[_.-])?(?:token|key|apikey|secret|password|passwd|pwd|signature|sig|auth|accesstoken)=)[^&#\s{]+",
+    r"([?&](?:[\w.-]{0,60}[_.-])?(?:token|key|apikey|secret|password|passwd|pwd|signature|sig|auth|accesstoken)=)[^&#\s{]+",
     re.IGNORECASE,
 )
 
@@ -50,7 +50,7 @@ def _stripped(value: Any) -> Any:
 
 def is_secret_name(name: str) -> bool:
     """Return whether what is called so is, by its name, a secret or leads to one."""
-    plain = re.sub(r"[_\-\s]", "", name).lower()
+    plain = re.sub(r"[_\-\s]", "", name[:200]).lower()
     if plain in _DROPPED or plain in _SECRET_HEADERS:
         return True
     return bool(_SECRET_NAME.search(plain)) and not _HARMLESS_NAME.search(plain)

@@ -1,9 +1,7 @@
 """Workflows as files: ours out and in, n8n's in. No file has credentials in it."""
 
-from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
@@ -12,40 +10,22 @@ from db.pool import Pool
 from db.tenancy import as_caller
 from service.auth.caller import Caller
 from service.engine.sharing import strip_credentials
-from service.errors import Problem
 from service.openapi import problems
 from service.settings import Settings
 from service.workflows.access import find
 from service.workflows.drawing import checked_drawing
 from service.workflows.fields import WorkflowId, clean_description, clean_label, clean_name, clean_tags
-from service.workflows.n8n import convert_workflow, is_n8n
+from service.workflows.files import WorkflowFile, read_file
 from service.workflows.public import shared_settings
 from service.workflows.saving import store_new
-from service.workflows.schemas import MAX_NAME_CHARS, MAX_TAGS, Description, Imported, Label
+from service.workflows.schemas import MAX_NAME_CHARS, Imported
 from service.workflows.views import show
-
-FORMAT: Literal["docsearch.workflow"] = "docsearch.workflow"
-FORMAT_VERSION = 1
 
 Team = Annotated[str | None, QueryParameter(max_length=100, description="The team whose it is to be.")]
 Called = Annotated[
     str | None,
     QueryParameter(max_length=MAX_NAME_CHARS, description="How to call it; unset: as the file does."),
 ]
-
-
-class WorkflowFile(msgspec.Struct, kw_only=True, frozen=True):
-    """A workflow as a file has it."""
-
-    format: Literal["docsearch.workflow"] = FORMAT
-    version: int = FORMAT_VERSION
-    name: str = "Imported workflow"
-    description: Description | None = None
-    nodes: list[Any] = []
-    connections: list[Any] = []
-    settings: dict[str, Any] | None = None
-    category: Label | None = None
-    tags: Annotated[list[str], msgspec.Meta(max_length=MAX_TAGS)] = []
 
 
 @get("/{workflow_id:str}/export", responses=problems(404), summary="Export a workflow")
@@ -106,35 +86,3 @@ async def import_workflow(
     return Response(
         Imported(workflow=made, notes=notes), headers={"Location": f"/v1/workflows/{workflow_id}"}
     )
-
-
-def read_file(data: dict[str, Any]) -> tuple[WorkflowFile, list[str]]:
-    """Return what a file says in our form, and what is lost. Raises Problem 422."""
-    if is_n8n(data):
-        converted = convert_workflow(data)
-        return (
-            WorkflowFile(
-                name=converted.name,
-                nodes=converted.nodes,
-                connections=converted.connections,
-                settings=converted.settings,
-                tags=converted.tags[:MAX_TAGS],
-            ),
-            converted.notes,
-        )
-    if "nodes" not in data or data.get("format", FORMAT) != FORMAT:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "This is no file of a workflow: send what GET /v1/workflows/{workflow_id}/export returns, or a workflow "
-            "that n8n exported.",
-        )
-    try:
-        file = msgspec.convert(data, WorkflowFile)
-    except msgspec.ValidationError as exc:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The file cannot be read: {exc}.") from exc
-    if file.version > FORMAT_VERSION:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"The file has the form {file.version}; {FORMAT_VERSION} is what this version of docsearch reads.",
-        )
-    return file, []

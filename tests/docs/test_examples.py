@@ -48,6 +48,7 @@ def test_examples_with_curl_work(database_url: str, tmp_path: Path) -> None:
             "docs/dify.md",
             "docs/budgets.md",
             "docs/templates.md",
+            "docs/workflows.md",
         )
         for line in shell_lines(ROOT / name)
         if line.startswith(("curl ", "export ")) and not any(part in line for part in _LEFT_OUT)

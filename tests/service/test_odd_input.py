@@ -7,7 +7,14 @@ import pytest
 
 from tests.running import Service
 
-LISTS = ("/v1/documents", "/v1/teams", "/v1/notifications", "/v1/webhooks")
+LISTS = (
+    "/v1/documents",
+    "/v1/teams",
+    "/v1/notifications",
+    "/v1/webhooks",
+    "/v1/workflows",
+    "/v1/workflows/public",
+)
 PLACES = (
     ["2026-01-01T00:00:00Z", "\x00"],
     ["0001-01-01T00:00:00+23:59", "x"],

@@ -26,8 +26,7 @@ def check_data(node: NodeDef, node_type: NodeType[Any]) -> Iterator[Issue]:
             yield issue
     for key, message in node_type.problems(node.data):
         # What has the wrong type, or is missing, has been said.
-        if key not in wrong:
-            wrong.add(key)
+        if re.split(r"[.\[]", key)[0] not in wrong:
             yield error("bad_config", f"{key} {message}.", node=node.id, field=f"data.{key}")
     yield from _check_unknown(node, node_type, [field.encode_name for field in fields])
 

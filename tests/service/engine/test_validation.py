@@ -9,7 +9,13 @@ from service.engine.validation import Issue, validate
 from tests.service.engine.conftest import connect, node
 
 START = node("start", "trigger")
-LOOP = [START, node("each", "loop"), node("ask", "ai", {"model": "m", "prompt": "p"}), node("end", "set")]
+SET = {"fields": {"x": 1}}
+LOOP = [
+    START,
+    node("each", "loop"),
+    node("ask", "ai", {"model": "m", "prompt": "p"}),
+    node("end", "set", SET),
+]
 LOOP_EDGES = ["start>each", "each.item>ask", "ask>each.next", "each.done>end"]
 
 
@@ -60,7 +66,7 @@ WRONG = [
     ("type", one("ai", AI | {"temperature": "hot"}), ("bad_config", "a", "data.temperature")),
     ("range", one("ai", AI | {"temperature": 9}), ("bad_config", "a", "data.temperature")),
     ("camel", one("ai", AI | {"maxTokens": "many"}), ("bad_config", "a", "data.maxTokens")),
-    ("choice", one("set", {"mode": "mix"}), ("bad_config", "a", "data.mode")),
+    ("choice", one("set", SET | {"mode": "mix"}), ("bad_config", "a", "data.mode")),
     ("nested", one("set", {"remove": ["a", 3]}), ("bad_config", "a", "data.remove[1]")),
     (
         "operator",
@@ -109,12 +115,12 @@ def test_what_is_known_only_when_it_runs_is_let_be(data: dict[str, Any]) -> None
 
 
 def test_an_expression_inside_a_list_is_let_be_and_what_is_beside_it_is_not() -> None:
-    where = {"url": "https://example.com", "successStatus": ["{{ input.status }}", 200]}
-    assert issues(one("http", where), ["start>a"]) == []
-    where = {"url": "https://example.com", "successStatus": ["ok"]}
-    assert codes(issues(one("http", where), ["start>a"])) == [("bad_config", "a", "data.successStatus[0]")]
-    headers = {"url": "https://example.com", "headers": {"X-A": "{{ input.a }}", "X-B": 3}}
-    assert len(issues(one("http", headers), ["start>a"])) <= 1
+    rule = {"output": "big", "conditions": "{{ input.asked }}"}
+    assert issues(one("switch", {"rules": [rule]}), ["start>a"]) == []
+    found = issues(one("switch", {"rules": [rule | {"conditions": "none"}]}), ["start>a"])
+    assert codes(found) == [("bad_config", "a", "data.rules[0].conditions")]
+    cases = {"value": "{{ input.kind }}", "cases": {"a": 3}}
+    assert [issue.code for issue in issues(one("switch", cases), ["start>a"])] == ["bad_config"]
 
 
 def test_a_misspelled_key_is_warned_of() -> None:
@@ -127,11 +133,11 @@ def test_a_misspelled_key_is_warned_of() -> None:
 
 
 def test_each_mistake_of_a_node_is_said() -> None:
-    found = issues(one("ai", {"prompt": 3, "temperature": 9, "topP": "x"}), ["start>a"])
-    assert [issue.field for issue in found] == ["data.model", "data.prompt", "data.temperature", "data.topP"]
+    found = issues(one("ai", {"prompt": "", "temperature": 9, "topP": "x"}), ["start>a"])
+    assert {issue.field for issue in found} == {"data.model", "data.prompt", "data.temperature", "data.topP"}
 
 
-TWO = [START, node("a", "set"), node("q", "if", {"condition": "{{ input.x }}"})]
+TWO = [START, node("a", "set", SET), node("q", "if", {"condition": "{{ input.x }}"})]
 WIRED = [
     (["start>a", "a>q", "q.yes>a"], "unknown_handle", "connections[2].sourceHandle"),
     (["start>a", "a>q.left"], "unknown_handle", "connections[1].targetHandle"),
@@ -151,25 +157,25 @@ def test_what_is_wrong_with_connections(edges: list[str], code: str, field: str 
 
 
 def test_a_node_with_an_error_output_has_the_handle() -> None:
-    nodes = [START, node("a", "set", onError="continueErrorOutput"), TWO[2]]
+    nodes = [START, node("a", "set", SET, onError="continueErrorOutput"), TWO[2]]
     assert issues(nodes, ["start>a", "a.error>q"]) == []
 
 
 def test_a_switch_has_the_handles_of_its_rules() -> None:
     rules = [{"output": "big", "conditions": [{"left": "{{ input.n }}", "operator": "greater", "right": 9}]}]
-    nodes = [START, node("s", "switch", {"rules": rules}), node("a", "set")]
+    nodes = [START, node("s", "switch", {"rules": rules}), node("a", "set", SET)]
     assert issues(nodes, ["start>s", "s.big>a", "s.default>a"]) == []
     assert [issue.code for issue in issues(nodes, ["start>s", "s.small>a"])] == ["unknown_handle"]
 
 
 def test_ids_are_unique() -> None:
     assert ("duplicate_id", "a", "id") in codes(
-        issues([START, node("a", "set"), node("a", "set")], ["start>a"])
+        issues([START, node("a", "set", SET), node("a", "set", SET)], ["start>a"])
     )
 
 
 def test_there_is_a_trigger() -> None:
-    assert [issue.code for issue in issues([node("a", "set")], [])] == ["no_trigger"]
+    assert [issue.code for issue in issues([node("a", "set", SET)], [])] == ["no_trigger"]
     assert [issue.code for issue in issues([START | {"disabled": True}], [])] == ["no_trigger"]
     assert [issue.code for issue in issues([], [])] == ["no_trigger"]
 
@@ -201,5 +207,9 @@ def test_a_node_named_by_its_label_gets_a_hint() -> None:
 
 
 def test_errors_come_before_warnings() -> None:
-    nodes = [START, node("a", "ai", {"model": "m", "promt": "p"}), node("b", "set")]
+    nodes = [
+        START,
+        node("a", "ai", {"model": "m", "prompt": "p", "temperature": 9, "topp": 1}),
+        node("b", "set", SET),
+    ]
     assert [issue.severity for issue in issues(nodes, ["start>a"])] == ["error", "warning", "warning"]

@@ -12,7 +12,11 @@ SECRETIVE: list[dict[str, Any]] = [
     {
         "id": "start",
         "type": "trigger",
-        "data": {"kind": "webhook", "webhookUrl": f"https://x/{SECRET}", "hmac": {"credential": SECRET}},
+        "data": {
+            "kind": "webhook",
+            "webhookUrl": f"https://x/{SECRET}",
+            "hmac": {"credential": SECRET, "header": "X-S"},
+        },
     },
     {
         "id": "call",
