@@ -19,6 +19,7 @@ from service.engine.graph import build_graph
 from service.engine.jobs import fire_event_triggers
 from service.engine.nodes import NODE_TYPES
 from service.engine.sharing import strip_credentials
+from service.engine.validation import validate
 from service.runtime import open_ingestor
 from service.templates.seeds import seeded_templates
 from tests.fakes.chat_servers import FakeGemini, Say
@@ -60,6 +61,7 @@ def test_it_is_drawn_right(name: str) -> None:
         assert connection.leaves_by in NODE_TYPES[source.type].outputs(source.data)
         assert connection.enters_by in NODE_TYPES[target.type].inputs(target.data)
     assert strip_credentials(template.nodes) == template.nodes
+    assert validate(definition) == []
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
