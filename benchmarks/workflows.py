@@ -2,8 +2,8 @@
 
 python -m benchmarks.workflows [--runs 2000] [--rounds 3]
 
-Both do nothing but pass an item on. Everything is queued first; the clock runs from the first node to the end of the last,
-so that starting the processes does not count. The two take turns in one run.
+Both do nothing but pass an item on. Everything is queued first; the clock runs from the first node to the end of the
+last, so that starting the processes does not count. The two take turns in one run.
 """
 
 import argparse

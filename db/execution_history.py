@@ -64,14 +64,21 @@ async def list_executions(
     rows = await conn.fetch(
         f"""
         SELECT {_COLUMNS}
-        FROM "WorkflowExecution" e JOIN "Workflow" w ON w."id" = e."workflowId"
-        WHERE COALESCE(w."teamId", w."userId") = ANY($1::text[])
-          AND ($2::text IS NULL OR e."workflowId" = $2)
-          AND ($3::text IS NULL OR e."status" = $3::"ExecutionStatus")
-          AND ($4::text IS NULL OR e."triggeredBy" = $4)
-          AND ($5::timestamptz IS NULL OR e."startedAt" >= $5::timestamptz AT TIME ZONE 'UTC')
-          AND ($6::timestamptz IS NULL OR e."startedAt" < $6::timestamptz AT TIME ZONE 'UTC')
-          AND ($7::timestamptz IS NULL OR (e."startedAt", e."id") < ($7::timestamptz AT TIME ZONE 'UTC', $8::text))
+        FROM "Workflow" w
+        -- The newest of each workflow by its index, and then of all: those of others are not gone through.
+        CROSS JOIN LATERAL (
+            SELECT * FROM "WorkflowExecution" e
+            WHERE e."workflowId" = w."id"
+              AND ($3::text IS NULL OR e."status" = $3::"ExecutionStatus")
+              AND ($4::text IS NULL OR e."triggeredBy" = $4)
+              AND ($5::timestamptz IS NULL OR e."startedAt" >= $5::timestamptz AT TIME ZONE 'UTC')
+              AND ($6::timestamptz IS NULL OR e."startedAt" < $6::timestamptz AT TIME ZONE 'UTC')
+              AND ($7::timestamptz IS NULL
+                   OR (e."startedAt", e."id") < ($7::timestamptz AT TIME ZONE 'UTC', $8::text))
+            ORDER BY e."startedAt" DESC, e."id" DESC LIMIT $9
+        ) AS e
+        WHERE (w."teamId" = ANY($1::text[]) OR w."teamId" IS NULL AND w."userId" = ANY($1::text[]))
+          AND ($2::text IS NULL OR w."id" = $2)
         ORDER BY e."startedAt" DESC, e."id" DESC LIMIT $9
         """,  # noqa: S608 - the columns are the constant above
         list(spaces),

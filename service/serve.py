@@ -59,6 +59,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             settings.home.mkdir(parents=True, exist_ok=True)
         SecretBox(settings.encryption_keys())  # refuses, before anything is started
         port = reserve_port(settings.host, settings.port)
+        settings = settings.model_copy(update={"port": port})  # addresses of webhooks are made of it
         runtime = await stack.enter_async_context(_migrated_runtime(settings))
         async with runtime.pool.acquire() as conn, conn.transaction():
             await seed(conn, seeded_templates())

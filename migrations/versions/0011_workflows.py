@@ -294,6 +294,11 @@ BEGIN
                        'ON credential TO %I', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE (stars, rated_at), DELETE ON template_rating TO %I', grantee);
         EXECUTE format('GRANT INSERT ("settings"), UPDATE ("settings") ON "Template" TO %I', grantee);
+        -- Who knows a webhook's token may run the workflow, which viewers may not; nobody chooses one.
+        EXECUTE format('REVOKE SELECT, INSERT, UPDATE ON "WorkflowTrigger" FROM %I', grantee);
+        EXECUTE format('GRANT SELECT ("id", "workflowId", "type", "config", "isActive", "createdAt", "updatedAt", "nodeId", '
+                       '"eventType", "lastFiredAt"), INSERT ("id", "workflowId", "type", "config", "isActive", "createdAt", '
+                       '"updatedAt"), UPDATE ("type", "config", "isActive", "updatedAt") ON "WorkflowTrigger" TO %I', grantee);
     END LOOP;
     -- Sealed by the service's routes.
     GRANT INSERT (id, user_id, team_id, name, kind, hosts, sealed), UPDATE (name, hosts, sealed, updated_at) ON credential
@@ -323,6 +328,13 @@ ALTER TABLE "WorkflowTrigger" DROP COLUMN "nodeId", DROP COLUMN "token", DROP CO
     DROP COLUMN "lastFiredAt";
 ALTER TABLE "WorkflowExecution" DROP COLUMN "version", DROP COLUMN "retryOf", DROP COLUMN "parentExecutionId";
 ALTER TABLE "Workflow" DROP COLUMN "revision";
+DO $$
+DECLARE grantee text;
+BEGIN
+    FOR grantee IN SELECT rolname FROM pg_roles WHERE rolname IN ('docsearch_app', 'authenticated') LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE ON "WorkflowTrigger" TO %I', grantee);
+    END LOOP;
+END $$;
 """
 
 

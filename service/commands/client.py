@@ -57,6 +57,28 @@ class ImportedWorkflow(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """What the commands read of a run of a workflow."""
+
+    id: str
+    status: str
+    output: Any = None
+    error: Any = None
+    duration_ms: int | None = None
+    waiting: list[dict[str, Any]] = []
+
+
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    position: int
+    entry: dict[str, Any]
+
+
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
+    data: list[LogEntry]
+    has_more: bool
+    next_cursor: str | None
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What the commands read of a document; the API tells more."""
 
@@ -237,6 +259,23 @@ class Client:
     async def export_workflow(self, workflow_id: str) -> bytes:
         """Return the file's JSON as the server wrote it."""
         return (await self._get(f"/v1/workflows/{quote(workflow_id, safe='')}/export")).content
+
+    async def run_workflow(self, workflow_id: str, given: Any, start_node: str | None) -> Execution:
+        """Start a workflow and return its execution."""
+        body = {"input": given} | ({} if start_node is None else {"start_node": start_node})
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}/run"
+        response = await self._send(lambda: self._http.build_request("POST", path, json=body))
+        return self._decode(response, Execution)
+
+    async def find_execution(self, execution_id: str) -> Execution:
+        response = await self._get(f"/v1/executions/{quote(execution_id, safe='')}")
+        return self._decode(response, Execution)
+
+    async def read_log(self, execution_id: str, after: str | None) -> LogPage:
+        """Return what was logged beyond a cursor, at most a page of it."""
+        params: dict[str, str | int] = {"limit": _PAGE_SIZE} | ({} if after is None else {"after": after})
+        response = await self._get(f"/v1/executions/{quote(execution_id, safe='')}/logs", params)
+        return self._decode(response, LogPage)
 
     async def import_workflow(
         self, file: Mapping[str, Any], *, team_id: str | None, name: str | None

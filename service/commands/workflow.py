@@ -12,7 +12,7 @@ import typer
 from service.commands.output import CommandFailed, one_line, print_error, print_json, say
 
 if TYPE_CHECKING:
-    from service.commands.client import ImportedWorkflow
+    from service.commands.client import Execution, ImportedWorkflow
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""Validate workflows in files, export them, and import them, also from n8n.
+    help="""Validate workflows in files, run them, export them, and import them, also from n8n.
 
     validate needs no server; the others talk to one, as `docsearch search` does.
     """,
@@ -157,6 +157,95 @@ def import_(
         sys.stderr.write(f"note: {one_line(note)}\n")
     for issue in made.workflow.issues:
         sys.stderr.write(_worded(issue) + "\n")
+
+
+@app.command("run")
+def run(
+    workflow_id: Annotated[str, typer.Argument(metavar="ID", help="The workflow's id.")],
+    given: Annotated[
+        str | None,
+        typer.Option("--input", "-i", metavar="JSON", help='What it is started with; "-" reads stdin.'),
+    ] = None,
+    start_node: Annotated[
+        str | None,
+        typer.Option("--start", metavar="NODE", help="Where it begins, instead of its first trigger."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a workflow, show what happens, and print what it gives.
+
+    The exit code is 0 where it succeeds. A run that waits for a reply, or for more than a while, is left to go on.
+
+    \b
+    Examples:
+      docsearch workflow run 0d5f4a1e-… --input '{"text": "When does the lease end?"}'
+      docsearch workflow run 0d5f4a1e-… --json < /dev/null | jq .output
+    """
+    execution = _run(_follow(workflow_id, _read_input(given), start_node, quiet=as_json))
+    if as_json:
+        print_json(
+            {
+                "id": execution.id,
+                "status": execution.status,
+                "output": execution.output,
+                "error": execution.error,
+                "duration_ms": execution.duration_ms,
+                "waiting": execution.waiting,
+            }
+        )
+    elif execution.status == "SUCCESS":
+        say(json.dumps(execution.output, indent=2, ensure_ascii=False))
+    elif execution.status == "RUNNING":
+        sys.stderr.write(f"It waits; look at it with GET /v1/executions/{execution.id}\n")
+    else:
+        message = (execution.error or {}).get("message", "") if isinstance(execution.error, dict) else ""
+        print_error(f"{execution.status}: {one_line(message)}")
+    if execution.status != "SUCCESS":
+        raise typer.Exit(1)
+
+
+async def _follow(workflow_id: str, given: Any, start_node: str | None, *, quiet: bool) -> "Execution":
+    """Return the execution when it has ended, or waits for something that may take long."""
+    from service.commands.client import find_server, open_client
+
+    async with open_client(find_server()) as client:
+        execution = await client.run_workflow(workflow_id, given, start_node)
+        after: str | None = None
+        while True:
+            execution = await client.find_execution(execution.id)
+            has_ended = execution.status != "RUNNING"
+            page = await client.read_log(execution.id, after)
+            after = _cursor_of(page.data[-1].position) if page.data else after
+            for entry in [] if quiet else page.data:
+                _print_entry(entry.entry)
+            if not page.has_more and (has_ended or execution.waiting):
+                return execution
+            await asyncio.sleep(0 if page.has_more else 0.3)
+
+
+def _cursor_of(position: int) -> str:
+    from service.cursors import encode_cursor
+
+    return encode_cursor(position)
+
+
+def _print_entry(entry: dict[str, Any]) -> None:
+    node = entry.get("name") or entry.get("node") or ""
+    took = f" {entry['duration_ms']:g} ms" if "duration_ms" in entry else ""
+    error = entry.get("error") or {}
+    said = f": {one_line(str(error.get('message')))}" if error.get("message") else ""
+    sys.stderr.write(f"{entry.get('event', ''):<15} {one_line(str(node))}{took}{said}\n")
+
+
+def _read_input(given: str | None) -> Any:
+    """Raises CommandFailed for what is no JSON."""
+    if given is None:
+        return None
+    text = sys.stdin.read() if given == "-" else given
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise CommandFailed(f"--input is no JSON: {exc}.") from exc
 
 
 async def _export(workflow_id: str) -> bytes:

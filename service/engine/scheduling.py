@@ -32,6 +32,7 @@ MAX_MISSED = 100
 _LOOK_S = 5.0
 _BUSY_S = 0.2
 _OUTAGE_S = 2.0
+_PUT_OFF = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,32 @@ def _oldest_made_up(due: DueSchedule, now: datetime) -> datetime:
 async def fire_due(pool: Pool, limits: StartLimits, now: datetime | None = None) -> int:
     """Fire every schedule that is due and that nobody else holds; return how many runs were started."""
     started = 0
+    due: DueSchedule | None = None
     while True:
         moment = now or datetime.now(UTC)
-        async with as_system(pool) as conn:
-            due = await schedules.take_due(conn, moment)
-            if due is None:
-                return started
-            started += await _fire(conn, due, moment, limits)
+        try:
+            async with as_system(pool) as conn:
+                due = await schedules.take_due(conn, moment)
+                if due is None:
+                    return started
+                started += await _fire(conn, due, moment, limits)
+        except Exception as exc:
+            if is_outage(exc) or due is None:
+                raise
+            # One that brings us down must not keep the others from firing.
+            log.exception("schedule_crashed", schedule_id=due.id)
+            await _put_off(pool, due, moment)
+
+
+async def _put_off(pool: Pool, due: DueSchedule, now: datetime) -> None:
+    async with as_system(pool) as conn:
+        await schedules.settle_schedule(
+            conn,
+            due.id,
+            last_run_at=None,
+            next_run_at=now + _PUT_OFF,
+            problem="Something went wrong on our side; the log says what.",
+        )
 
 
 async def _fire(conn: Conn, due: DueSchedule, now: datetime, limits: StartLimits) -> int:

@@ -318,7 +318,7 @@ CHANGES = {
     """UPDATE "WorkflowExecution" SET "retryOf" = "id" """: "! ! ! ! !",
     """UPDATE "WorkflowExecution" SET "parentExecutionId" = "id" """: "! ! ! ! !",
     # Triggers and schedules are written by whoever writes the workflow, as the web application does.
-    """UPDATE "WorkflowTrigger" SET "token" = 'known' """: "0 0 1 1 1",
+    """UPDATE "WorkflowTrigger" SET "token" = 'known' """: "! ! ! ! !",
     """UPDATE "WorkflowSchedule" SET "nextRunAt" = now()""": "0 0 1 1 1",
     """UPDATE "WorkflowSchedule" SET "missed" = 'all' """: "0 0 1 1 1",
     "UPDATE plan SET executions_per_minute = NULL": "! ! ! ! !",

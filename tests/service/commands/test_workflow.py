@@ -120,3 +120,34 @@ def test_files_go_in_and_out(api: Service, run: Run, tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert "no such team" in refused.stderr
     assert run("workflow", "export", "gone").exit_code == 1
+
+
+@pytest.fixture
+def working(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A service with a worker, which the commands talk to."""
+    with run_service(database_url, tmp_path / "served") as service:
+        monkeypatch.setenv("DOCSEARCH_URL", service.url)
+        monkeypatch.setenv("DOCSEARCH_API_KEY", service.key)
+        yield service
+
+
+def test_a_workflow_is_run_and_its_output_printed(working: Service, run: Run, tmp_path: Path) -> None:
+    made = run("workflow", "import", write(tmp_path, "mine.json", RIGHT)).stdout.strip()
+    done = run("workflow", "run", made, "--input", '{"y": 3}')
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout) == {"y": 3, "x": 3}
+    assert "node.finished   a" in done.stderr
+    as_json = reply(run("workflow", "run", made, "--json", "--input", "-", stdin='{"y": 4}'))
+    assert (as_json["status"], as_json["output"]["x"]) == ("SUCCESS", 4)
+
+
+def test_a_run_that_fails_or_waits_is_no_success(working: Service, run: Run, tmp_path: Path) -> None:
+    made = run("workflow", "import", write(tmp_path, "mine.json", RIGHT)).stdout.strip()
+    failed = run("workflow", "run", made, "--input", "{}")
+    assert failed.exit_code == 1
+    assert "FAILED" in failed.stderr
+    waits = RIGHT | {"nodes": [RIGHT["nodes"][0], {"id": "a", "type": "wait", "data": {"for": "reply"}}]}
+    made = run("workflow", "import", write(tmp_path, "waits.json", waits)).stdout.strip()
+    waiting = run("workflow", "run", made, "--json")
+    assert (waiting.exit_code, reply(waiting)["waiting"][0]["node_id"]) == (1, "a")
+    assert run("workflow", "run", made, "--input", "{").exit_code == 1
