@@ -199,7 +199,7 @@ class Turn:
             attempt += 1
             try:
                 outcome = await self._attempt(index, attempt, resumed)
-                return self._outputs(index, outcome), outcome, None, attempt
+                return self._checked_outputs(index, outcome), outcome, None, attempt
             except NodeError as exc:
                 if attempt < self._tries(exc):
                     delay_s = self._delay_s(exc, attempt)
@@ -275,6 +275,13 @@ class Turn:
 
     def _item(self, index: int) -> Any:
         return self.inputs[index].item if index < len(self.inputs) else {}
+
+    def _checked_outputs(self, index: int, outcome: "Emit | Respond | Waiting") -> list[Output]:
+        """Raises NodeError for what cannot be kept: it is the node's failure, and goes by its onError."""
+        try:
+            return self._outputs(index, outcome)
+        except EngineError as exc:
+            raise NodeError(str(exc), code="bad_value") from exc
 
     def _outputs(self, index: int, outcome: "Emit | Respond | Waiting") -> list[Output]:
         if isinstance(outcome, Waiting):
