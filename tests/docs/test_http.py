@@ -50,7 +50,16 @@ def test_routes_are_those_of_the_application(schema: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("nth", "name"), [(0, "Document"), (1, "SearchBody"), (2, "Hit"), (3, "Webhook"), (4, "Delivery")]
+    ("nth", "name"),
+    [
+        (0, "Document"),
+        (1, "SearchBody"),
+        (2, "Hit"),
+        (3, "Webhook"),
+        (4, "Delivery"),
+        (5, "ExecutionWithData"),
+        (6, "Credential"),
+    ],
 )
 def test_fields_are_those_of_the_application(schema: dict[str, Any], nth: int, name: str) -> None:
     assert set(_cells("field", nth)) == _properties(schema, name)
