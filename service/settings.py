@@ -193,7 +193,7 @@ class Settings(BaseSettings):
     )
     workflow_execution_timeout: Annotated[float, Field(gt=0, le=604_800)] = Field(
         default=3600.0,
-        description="Seconds that a run of a workflow may work, waiting not counted; a workflow may say less or more.",
+        description="Seconds that a run of a workflow may work, waiting not counted; a workflow may say less.",
     )
     workflow_max_executions_per_minute: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
