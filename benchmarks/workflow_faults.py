@@ -3,18 +3,22 @@
 python -m benchmarks.workflow_faults [--runs 200] [--kills 50]
 
 Each run has ten nodes. Four of them send a request with an effect to a server that records it, one writes into our own
-database. Workers are killed with SIGKILL at random moments, and others take their place.
+database. Workers that have begun are killed with SIGKILL at random moments, and others take their place; runs are
+started all the while, so that there is work to be interrupted.
 """
 
 import argparse
 import asyncio
+import multiprocessing
 import random
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from typing import Any
 
 from benchmarks.workbench import commit, machine, scratch, table
-from benchmarks.workflow_worker import SECRETS, kill, start_worker, work, workers
+from benchmarks.workflow_worker import SECRETS, kill, start_worker, work
 from db import users
 from db.pool import Pool, open_pool
 from db.roles import ensure_login
@@ -60,17 +64,54 @@ async def main(runs: int, kills: int, seed: int) -> None:
     async with scratch(encryption_key=SECRETS["encryption_key"]) as (_, owner_dsn):
         dsn = await ensure_login(owner_dsn)
         async with open_pool(dsn, size=4) as pool:
-            with RecordingServer(delay_s=(0.005, 0.06)) as server:
-                await _start(pool, server.url, runs)
+            with RecordingServer(delay_s=(0.02, 0.25)) as server:
+                workflow_id, user_id = await _draw(pool, server.url)
                 began = time.perf_counter()
-                with workers(work, WORKERS, dsn, LEASE_S, CONCURRENCY) as crew:
-                    killed = await _kill_now_and_then(pool, crew, dsn, kills, chance)
+                with Crew(dsn) as crew:
+                    killed = 0
+                    for number in range(kills):
+                        for at in range(runs * number // kills, runs * (number + 1) // kills):
+                            await _start(pool, workflow_id, user_id, at)
+                        killed += await _kill_one_at_work(pool, crew, chance)
                     await _until_ended(pool)
                 took = time.perf_counter() - began
                 await _report(pool, server, runs, killed, took)
 
 
-async def _start(pool: Pool, url: str, runs: int) -> None:
+class Crew:
+    """Three workers; in the place of one that is killed comes another."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._members: list[tuple[BaseProcess, Event]] = []
+
+    def __enter__(self) -> "Crew":
+        self._members = [self._new() for _ in range(WORKERS)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process, _ready in self._members:
+            process.terminate()
+        for process, _ready in self._members:
+            process.join(15)
+            if process.is_alive():
+                process.kill()
+
+    def _new(self) -> tuple[BaseProcess, Event]:
+        ready = multiprocessing.get_context("spawn").Event()
+        return start_worker(work, self._dsn, LEASE_S, CONCURRENCY, ready), ready
+
+    @property
+    def at_work(self) -> list[int]:
+        """Places of those that have begun, not of those that are still starting."""
+        return [place for place, (_, ready) in enumerate(self._members) if ready.is_set()]
+
+    def replace(self, place: int) -> None:
+        kill(self._members[place][0])
+        self._members[place] = self._new()
+
+
+async def _draw(pool: Pool, url: str) -> tuple[str, str]:
     nodes, edges = drawn(url)
     async with as_system(pool) as conn:
         user = await users.create_user(conn, email="bench@example.com", tier="ENTERPRISE")
@@ -83,34 +124,34 @@ async def _start(pool: Pool, url: str, runs: int) -> None:
             edges,
             user.id,
         )
-    for number in range(runs):
-        async with as_system(pool) as conn:
-            await start_execution(
-                conn,
-                workflow_id=workflow_id,
-                user_id=user.id,
-                triggered_by="api",
-                data={"n": number},
-                limits=StartLimits(),
-            )
+    return workflow_id, user.id
 
 
-async def _kill_now_and_then(pool: Pool, crew: list[Any], dsn: str, kills: int, chance: random.Random) -> int:
-    """Kill a worker that is at work, as often as wanted while there is work; return how often that was."""
-    killed = 0
-    await _until_progress(pool)
-    while killed < kills and await _unfinished(pool):
-        await asyncio.sleep(chance.uniform(0.05, 0.6))
-        place = chance.randrange(len(crew))
-        await asyncio.to_thread(kill, crew[place])
-        killed += 1
-        crew[place] = start_worker(work, dsn, LEASE_S, CONCURRENCY)
-    return killed
+async def _start(pool: Pool, workflow_id: str, user_id: str, number: int) -> None:
+    async with as_system(pool) as conn:
+        await start_execution(
+            conn,
+            workflow_id=workflow_id,
+            user_id=user_id,
+            triggered_by="api",
+            data={"n": number},
+            limits=StartLimits(),
+        )
 
 
-async def _until_progress(pool: Pool) -> None:
-    while not await _count(pool, "SELECT count(*) FROM workflow_step"):
-        await asyncio.sleep(0.05)
+async def _kill_one_at_work(pool: Pool, crew: Crew, chance: random.Random) -> int:
+    """Kill a worker while runs are being driven, at a random moment; return 1, or 0 where there was no such moment."""
+    for _ in range(600):
+        await asyncio.sleep(chance.uniform(0.02, 0.4))
+        driven = await _count(
+            pool, "SELECT count(*) FROM workflow_run WHERE leased_until > now() AND state = 'active'"
+        )
+        if driven and crew.at_work:
+            await asyncio.to_thread(crew.replace, chance.choice(crew.at_work))
+            return 1
+        if not await _unfinished(pool):
+            return 0
+    return 0
 
 
 async def _unfinished(pool: Pool) -> int:
@@ -173,6 +214,14 @@ async def _report(pool: Pool, server: RecordingServer, runs: int, killed: int, t
         ),
         ("seconds", round(took, 1)),
     ]
+    async with pool.acquire() as conn:
+        for row in await conn.fetch(
+            """
+            SELECT e."status"::text AS status, e."errorData" AS error, r.epoch, e."logs" AS logs
+            FROM "WorkflowExecution" e JOIN workflow_run r ON r.execution_id = e."id" WHERE e."status" <> 'SUCCESS'
+            """
+        ):
+            print(dict(row))
     print(f"commit {commit()}, {machine()}, {WORKERS} workers, lease {LEASE_S:g} s\n")
     print(table(("", ""), rows))
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,14 @@ BARE = "bare_node"
 NODES = 10
 
 
-def work(dsn: str, lease_s: float, concurrency: int) -> None:
-    """Run workflows until SIGTERM, as `docsearch worker` does beside its other work."""
+def work(dsn: str, lease_s: float, concurrency: int, ready: Event | None = None) -> None:
+    """Run workflows until SIGTERM, as `docsearch worker` does beside its other work; set ready when it begins."""
     _quiet()
     with tempfile.TemporaryDirectory(prefix="docsearch-bench-") as home:
-        asyncio.run(_work(dsn, Path(home), lease_s, concurrency))
+        asyncio.run(_work(dsn, Path(home), lease_s, concurrency, ready))
 
 
-async def _work(dsn: str, home: Path, lease_s: float, concurrency: int) -> None:
+async def _work(dsn: str, home: Path, lease_s: float, concurrency: int, ready: Event | None) -> None:
     settings = load_settings(
         DOCSEARCH_HOME=home,
         workflow_allowed_networks="127.0.0.0/8",
@@ -49,6 +50,8 @@ async def _work(dsn: str, home: Path, lease_s: float, concurrency: int) -> None:
         open_workflows(runtime, lease=timedelta(seconds=lease_s)) as workflows,
     ):
         connection = PgQueuer.from_asyncpg_pool(runtime.pool).connection
+        if ready is not None:
+            ready.set()
         await run_workflows(workflows, connection, _stopped())
 
 
