@@ -20,7 +20,7 @@ from db import workflow_runs
 from db.errors import Refused
 from db.workflow_runs import ClaimedRun, StepRow
 from service.engine.definition import OUTPUT, NodeDef
-from service.engine.errors import EngineError
+from service.engine.errors import EngineError, NodeError
 from service.engine.expressions import ExpressionError, render
 from service.engine.graph import LOOP, LOOP_DONE, OUTSIDE, Graph
 from service.engine.nodes import NODE_TYPES
@@ -241,6 +241,10 @@ class Driver:
             step = await self.ledger.write(step, result)
         except Refused as exc:
             raise _failed(node, "plan_limit", str(exc)) from exc
+        except NodeError as exc:
+            raise _failed(node, exc.code, exc.detail) from exc
+        except EngineError as exc:
+            raise _failed(node, "bad_value", str(exc)) from exc
         if result.waiting:
             self._waiting[place] = step
             self._items.setdefault(place, {}).update(result.finished)

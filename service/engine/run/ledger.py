@@ -30,6 +30,7 @@ class RunLedger:
         self._log = log
         self._deferred: list[StepRow] = []
         self._is_fruitful = False
+        self._has_rows = claimed.epoch > 1 or bool(claimed.steps)
 
     def defer(self, step: StepRow) -> None:
         """Note a step that is written down with the next one that is not deferred, or a moment later.
@@ -74,7 +75,7 @@ class RunLedger:
     async def keep_item(self, node_id: str, iteration: str, index: int, outputs: Sequence[Output]) -> None:
         async with self._services.pool.acquire() as conn:
             await self._keep(conn, node_id, iteration, index, outputs)
-        self._is_fruitful = True
+        self._is_fruitful = self._has_rows = True
 
     async def _keep(
         self, conn: Conn, node_id: str, iteration: str, index: int, outputs: Sequence[Output]
@@ -97,7 +98,7 @@ class RunLedger:
     def take_rest(self) -> tuple[bool, list[LogEntry]]:
         """Return whether anything was written down, in this turn or before, and the log's entries that were not yet."""
         self._deferred = []
-        return self._is_fruitful or self._claimed.epoch > 1, self._log.take()
+        return self._has_rows, self._log.take()
 
     async def _write(self, conn: Conn, steps: list[StepRow]) -> None:
         deferred, self._deferred = self._deferred, []
@@ -109,7 +110,8 @@ class RunLedger:
                 self._claimed.epoch,
                 [*deferred, *steps],
                 entries,
-                fruitful=not self._is_fruitful,
+                # Not for the log alone: a run that brings its workers down may well say that it began.
+                fruitful=bool(deferred or steps) and not self._is_fruitful,
             )
         except BaseException:
             self._deferred = deferred + self._deferred
@@ -117,7 +119,8 @@ class RunLedger:
             raise
         if not is_ours:
             raise RunInterrupted
-        self._is_fruitful = True
+        self._is_fruitful |= bool(deferred or steps)
+        self._has_rows = True
 
     async def respond(self, response: Mapping[str, Any]) -> None:
         async with as_system(self._services.pool) as conn:

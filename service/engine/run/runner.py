@@ -39,7 +39,7 @@ _FLUSH_S = 0.25
 _SWEEP_S = 5.0
 _LOST_JOB = timedelta(seconds=60)
 """A run that nobody has begun, or woken, for so long has lost its job."""
-MAX_FRUITLESS = 5
+MAX_FRUITLESS = 10
 """Turns in a row that came to nothing, most likely because the run brings its workers down."""
 
 

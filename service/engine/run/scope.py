@@ -56,9 +56,7 @@ def scope_for(
 
     return {
         "input": item,
-        "item": item
-        if loop_pass is None
-        else (loop_pass.items[0] if len(loop_pass.items) == 1 else list(loop_pass.items)),
+        "item": item if loop_pass is None else _element(loop_pass),
         "items": [one.item for one in inputs],
         "nodes": NodeItems(progress, node_id, iteration, given),
         "trigger": dict(run.trigger),

@@ -44,6 +44,8 @@ log = structlog.get_logger()
 DEFAULT_TIMEOUT_S = 120.0
 MAX_ITEMS = 1_000
 """That a node works on, and gives."""
+MAX_STEP_BYTES = 4 * 1024 * 1024
+"""Of all items together that a node gives, as JSON."""
 MAX_DELAY_S = 300.0
 MAX_CHILDREN = 10
 """Sub-workflows that one turn waits for at a time."""
@@ -132,13 +134,7 @@ class Turn:
         result = TurnResult()
         indexes = range(1 if self.type.whole or self.node.execute_once else len(self.inputs))
         if len(self.inputs) > MAX_ITEMS:
-            raise self._failed(
-                NodeError(
-                    f"{len(self.inputs)} items came in; {MAX_ITEMS} are the most.", code="too_many_items"
-                ),
-                0,
-                1,
-            )
+            raise self._too_many(f"{len(self.inputs)} items came in")
         for index in indexes:
             if index in self.kept:
                 result.finished[index] = list(self.kept[index])
@@ -148,13 +144,11 @@ class Turn:
                 break
             await self._take_item(index, result, many=len(indexes) > 1)
         if len(result.outputs) > MAX_ITEMS:
-            raise self._failed(
-                NodeError(
-                    f"It gave {len(result.outputs)} items; {MAX_ITEMS} are the most.", code="too_many_items"
-                ),
-                0,
-                1,
-            )
+            raise self._too_many(f"It gave {len(result.outputs)} items")
+        size = len(msgspec.json.encode(result.outputs)) if len(result.outputs) > 1 else 0
+        if size > MAX_STEP_BYTES:
+            detail = f"It gave {size:,} bytes in all; {MAX_STEP_BYTES:,} are the most."
+            raise self._failed(NodeError(detail, code="too_large"), 0, 1)
         return result
 
     async def _take_item(self, index: int, result: TurnResult, *, many: bool) -> None:

@@ -234,7 +234,7 @@ async def test_a_failed_run_starts_the_workflow_for_errors_once(database_url: st
 async def test_a_run_that_brings_its_workers_down_is_given_up(engine: Engine) -> None:
     drawn = await engine.draw([START], [])
     execution_id = await engine.start(drawn)
-    await engine.fetch("UPDATE workflow_run SET fruitless = 5")
+    await engine.fetch("UPDATE workflow_run SET fruitless = 10")
     await engine.workflows.runner.run(execution_id)
     done = await engine.execution(execution_id)
     assert (done["status"], done["error"]["code"]) == ("FAILED", "crashed")
