@@ -29,7 +29,7 @@ CONCURRENCY = 32
 LEASE_S = 15.0
 
 
-async def main(runs: int, rounds: int) -> None:
+async def main(runs: int, rounds: int, owners: int) -> None:
     ours: list[float] = []
     bare: list[float] = []
     alone: list[float] = []
@@ -41,22 +41,23 @@ async def main(runs: int, rounds: int) -> None:
             )
             await conn.execute("GRANT ALL ON bare_done TO PUBLIC")
         async with open_pool(dsn, size=4) as pool:
-            workflow_id, user_id = await _draw(pool)
+            drawn = [await _draw(pool, number) for number in range(owners)]
             for _ in range(rounds):
-                ours.append(await _ours(pool, dsn, workflow_id, user_id, runs))
+                ours.append(await _ours(pool, dsn, drawn, runs))
                 bare.append(await _bare(pool, dsn, runs))
-            alone = await _alone(pool, dsn, workflow_id, user_id, 30)
+            alone = await _alone(pool, dsn, *drawn[0], 30)
+    print(f"{owners} workflows, each of an owner of its own")
     _report(runs, ours, bare, alone)
 
 
-async def _draw(pool: Pool) -> tuple[str, str]:
+async def _draw(pool: Pool, number: int) -> tuple[str, str]:
     nodes = [
         node("n0", "trigger"),
         *(node(f"n{at}", "set", {"fields": {"at": at}}) for at in range(1, NODES)),
     ]
     edges = [connect(f"n{at}>n{at + 1}") for at in range(NODES - 1)]
     async with as_system(pool) as conn:
-        user = await users.create_user(conn, email="bench@example.com", tier="ENTERPRISE")
+        user = await users.create_user(conn, email=f"bench-{number}@example.com", tier="ENTERPRISE")
         workflow_id: str = await conn.fetchval(
             """
             INSERT INTO "Workflow" ("name", "nodes", "connections", "userId", "status", "isActive")
@@ -82,11 +83,11 @@ async def _start(pool: Pool, workflow_id: str, user_id: str) -> str:
     return started or ""
 
 
-async def _ours(pool: Pool, dsn: str, workflow_id: str, user_id: str, runs: int) -> float:
+async def _ours(pool: Pool, dsn: str, drawn: list[tuple[str, str]], runs: int) -> float:
     """Return workflows a second."""
     await _execute(pool, 'DELETE FROM "WorkflowExecution"')
-    for _ in range(runs):
-        await _start(pool, workflow_id, user_id)
+    for number in range(runs):
+        await _start(pool, *drawn[number % len(drawn)])
     with workers(work, WORKERS, dsn, LEASE_S, CONCURRENCY):
         await _until(pool, "SELECT count(*) FROM workflow_run WHERE state <> 'ended'", 0)
     return await _rate(
@@ -173,5 +174,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--owners", type=int, default=1)
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.runs, arguments.rounds))
+    asyncio.run(main(arguments.runs, arguments.rounds, arguments.owners))

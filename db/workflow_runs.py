@@ -313,8 +313,13 @@ async def finish_run(
     """
     ended: bool | None = await conn.fetchval(
         """
-        WITH mine AS (
-            SELECT execution_id FROM workflow_run WHERE execution_id = $1 AND epoch = $2 AND state = 'active' FOR UPDATE
+        -- First the execution and then its run, as whoever cancels holds them: the two must not wait for each other.
+        WITH held AS (
+            SELECT "id" FROM "WorkflowExecution" WHERE "id" = $1 AND "status" = 'RUNNING' FOR NO KEY UPDATE
+        ),
+        mine AS (
+            SELECT r.execution_id FROM workflow_run r JOIN held ON held."id" = r.execution_id
+            WHERE r.epoch = $2 AND r.state = 'active' FOR UPDATE OF r
         )
         UPDATE "WorkflowExecution" e
         SET "status" = $3::"ExecutionStatus", "finishedAt" = now() AT TIME ZONE 'UTC',

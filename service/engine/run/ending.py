@@ -16,6 +16,7 @@ from db.workflow_runs import ClaimedRun
 from service.engine.definition import WorkflowSettings
 from service.engine.run.ledger import RunLedger
 from service.engine.run.log import RunLog
+from service.engine.run.turn import RunInterrupted
 from service.engine.services import Services
 from service.engine.values import MAX_INPUT_BYTES
 
@@ -41,14 +42,19 @@ async def end_run(
     ending: Ending,
     ledger: RunLedger,
     log: RunLog,
-) -> bool:
-    """Return False where the run was not ours to end. Raises RunInterrupted for the same."""
+) -> None:
+    """Raises RunInterrupted where the run is not ours to end: nothing is told then.
+
+    Whoever waits for it is given a job, which finds that it has ended: jobs are seen when this commits.
+    """
     log.add(_HAPPENED[ending.status], error=ending.error)
     async with as_system(services.pool) as conn:
         if ending.status != "SUCCESS":
             # What is done stays done, should somebody take the run up.
             await ledger.flush_in(conn)
         has_rows, entries = ledger.take_rest()
+        await tell(conn, claimed, settings, ending)
+        # Last: it counts in the row of the workflow, for which all of its runs take turns until they have committed.
         ended = await workflow_runs.finish_run(
             conn,
             claimed.execution_id,
@@ -59,9 +65,8 @@ async def end_run(
             entries=entries,
             has_rows=has_rows,
         )
-        if ended:
-            await tell(conn, claimed, settings, ending)
-    return ended
+        if not ended:
+            raise RunInterrupted
 
 
 async def tell(conn: Conn, claimed: ClaimedRun, settings: WorkflowSettings, ending: Ending) -> None:

@@ -146,10 +146,9 @@ class Runner:
         run_log: RunLog,
     ) -> None:
         ledger = ledger or RunLedger(self._services, claimed, run_log)
-        ended = await end_run(self._services, claimed, definition.settings, ending, ledger, run_log)
-        if ended:
-            WORKFLOW_RUNS.labels(ending.status).inc()
-        log.info("run_ended", status=ending.status if ended else "lost")
+        await end_run(self._services, claimed, definition.settings, ending, ledger, run_log)
+        WORKFLOW_RUNS.labels(ending.status).inc()
+        log.info("run_ended", status=ending.status)
 
     async def _release(self, claimed: ClaimedRun) -> None:
         """Give a run to the next worker at once, when this one stops."""
