@@ -192,7 +192,8 @@ async def run_scheduler(workflows: Workflows, stop: asyncio.Event) -> None:
             wait_s = _wait_s(following)
         except Exception as exc:
             if not is_outage(exc):
-                raise
+                # The next look may go better, and the worker has other work.
+                log.exception("scheduler_failed")
             wait_s = _OUTAGE_S
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), wait_s)

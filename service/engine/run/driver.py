@@ -35,6 +35,7 @@ from service.engine.services import Services
 
 SHORT_WAIT = timedelta(seconds=10)
 """A wait of no more than this is sat out; a longer one lays the run aside."""
+LOOK_FOR_CHILDREN = timedelta(minutes=5)
 MAX_STEPS = 10_000
 MAX_PASSES = 1_000
 
@@ -362,6 +363,14 @@ class Driver:
             await self.ledger.flush()
             await asyncio.sleep(max(0.0, (wake_at - datetime.now(UTC)).total_seconds()))
             return True
+        if any(
+            one["for"] == "execution"
+            for step in self._waiting.values()
+            for one in (step.waiting or {}).values()
+        ):
+            # Who ends it tells us; but not who deletes it, or cancels it in SQL.
+            look_at = datetime.now(UTC) + LOOK_FOR_CHILDREN
+            wake_at = look_at if wake_at is None else min(wake_at, look_at)
         left_s = self._deadline - asyncio.get_running_loop().time()
         if await self.ledger.suspend(wake_at, left_s):
             return False

@@ -188,7 +188,8 @@ class Runner:
                     await self.requeue_abandoned()
             except Exception as exc:
                 if not is_outage(exc):
-                    raise
+                    # What is driven goes on, and must be held.
+                    log.exception("keeping_runs_failed")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _FLUSH_S)
 
