@@ -53,6 +53,7 @@ async def insert_run(
     root_id: str,
     depth: int,
     parent_step: str | None,
+    waited_for: bool,
     cause: str | None,
     time_left_s: float,
 ) -> str:
@@ -60,8 +61,8 @@ async def insert_run(
     space_id: str = await conn.fetchval(
         """
         INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, plan, root_id, depth, parent_step,
-                                  cause, time_left_s)
-        SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3, $4, $5, $6, $7, $8, $9
+                                  cause, time_left_s, waited_for)
+        SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3, $4, $5, $6, $7, $8, $9, $10
         FROM "Workflow" w WHERE w."id" = $2
         RETURNING space_id
         """,
@@ -74,6 +75,7 @@ async def insert_run(
         parent_step,
         cause,
         time_left_s,
+        waited_for,
     )
     return space_id
 

@@ -80,6 +80,8 @@ async def claim_run(conn: Conn, execution_id: str, lease: timedelta) -> ClaimedR
 
     Returns None for that, and for one that has ended or is gone. conn is in a transaction.
     """
+    # By itself, and first: whoever lays the run aside in this moment is waited for, and what comes then sees that.
+    await conn.fetchval("SELECT 1 FROM workflow_run WHERE execution_id = $1 FOR UPDATE", execution_id)
     epoch: int | None = await conn.fetchval(
         """
         WITH claimed AS (
@@ -118,6 +120,16 @@ async def claim_run(conn: Conn, execution_id: str, lease: timedelta) -> ClaimedR
         execution_id,
     )
     if row is None:
+        # Its version is gone, or its workflow: nobody can ever drive it.
+        await conn.execute(
+            """
+            UPDATE "WorkflowExecution"
+            SET "status" = 'FAILED', "finishedAt" = now() AT TIME ZONE 'UTC',
+                "errorData" = '{"code": "definition", "message": "The version that it was to run is gone."}'
+            WHERE "id" = $1 AND "status" = 'RUNNING'
+            """,
+            execution_id,
+        )
         return None
     first_turn = epoch == 1 and row["plan"].get("retry") is None
     return ClaimedRun(
@@ -282,15 +294,16 @@ async def suspend_run(
     return "waiting" if state == "waiting" else "poked"
 
 
-async def release_run(conn: Conn, execution_id: str, epoch: int) -> bool:
+async def release_run(conn: Conn, execution_id: str, epoch: int, *, time_left_s: float) -> bool:
     """Let another worker go on with a run at once; return whether it was ours to give."""
     tag: str = await conn.execute(
         """
-        UPDATE workflow_run SET leased_until = NULL, fruitless = GREATEST(fruitless - 1, 0)
+        UPDATE workflow_run SET leased_until = NULL, fruitless = GREATEST(fruitless - 1, 0), time_left_s = $3
         WHERE execution_id = $1 AND epoch = $2 AND state = 'active'
         """,
         execution_id,
         epoch,
+        time_left_s,
     )
     return tag == "UPDATE 1"
 
@@ -364,7 +377,8 @@ async def list_abandoned(conn: Conn, grace: timedelta) -> list[str]:
             SELECT execution_id FROM workflow_run
             WHERE (state = 'active' AND leased_until < now()
                    OR state = 'active' AND leased_until IS NULL AND created_at < now() - $1::interval
-                   OR state = 'waiting' AND wake_at < now() - $1::interval)
+                   -- Told to wake by a trigger, which makes no job (migration 0011), or its job is late.
+                   OR state = 'waiting' AND wake_at < now() - interval '2 seconds')
               AND (sought_at IS NULL OR sought_at < now() - interval '5 seconds')
             LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
         )

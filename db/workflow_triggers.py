@@ -73,6 +73,7 @@ async def find_hook(conn: Conn, token: str, *, test: bool) -> Hook | None:
                $2::boolean AS is_test
         FROM "WorkflowTrigger" t JOIN "Workflow" w ON w."id" = t."workflowId"
         WHERE t."type" = 'WEBHOOK' AND t."nodeId" IS NOT NULL
+          AND w."status" <> 'ARCHIVED'
           AND CASE WHEN $2::boolean THEN t."testToken" = $1
               ELSE t."token" = $1 AND t."isActive" AND w."isActive" AND w."status" = 'ACTIVE' END
         """,

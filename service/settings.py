@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         repr=False,
     )
     database_pool_size: Annotated[int, Field(ge=2, le=500)] = Field(
-        default=10, description="Connections a process opens at most."
+        default=16, description="Connections a process opens at most."
     )
     database_statement_cache_size: Annotated[int, Field(ge=0)] = Field(
         default=1024,

@@ -61,7 +61,8 @@ CREATE TABLE workflow_run (
     -- What idempotency keys are made of: the first execution of those that take each other up.
     root_id        text NOT NULL,
     depth          integer NOT NULL DEFAULT 0,      -- calls of sub-workflows and events above it
-    parent_step    text,                            -- the step of the parent that waits for it
+    parent_step    text,                            -- the step of the parent that called it
+    waited_for     boolean NOT NULL DEFAULT false,  -- whether that step waits for its end
     -- What caused it, where that may happen once: a tick, an event, a call. Two cannot have the same.
     cause          text,
     state          text NOT NULL DEFAULT 'active' CONSTRAINT workflow_run_state_known CHECK (state IN ('active', 'waiting', 'ended')),
@@ -229,6 +230,18 @@ END $$;
 CREATE TRIGGER count_execution_start AFTER INSERT ON "WorkflowExecution"
     FOR EACH ROW EXECUTE FUNCTION count_execution_start();
 
+-- Whoever waits for an execution looks again, however it ended: a worker finds that it is time.
+CREATE FUNCTION wake_parent(parent text) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+    UPDATE workflow_run SET wake_at = LEAST(wake_at, now()) WHERE execution_id = parent AND state = 'waiting'
+$$;
+CREATE FUNCTION wake_parent_of_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    PERFORM wake_parent(OLD."parentExecutionId");
+    RETURN NULL;
+END $$;
+CREATE TRIGGER wake_parent AFTER DELETE ON "WorkflowExecution" FOR EACH ROW
+    WHEN (OLD."parentExecutionId" IS NOT NULL AND OLD."status" = 'RUNNING') EXECUTE FUNCTION wake_parent_of_deleted();
+
 CREATE FUNCTION count_execution_end() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     UPDATE "Workflow" SET
@@ -239,6 +252,13 @@ BEGIN
     IF OLD."status" = 'RUNNING' THEN
         UPDATE workflow_run SET state = 'ended', ended_at = now(), leased_until = NULL, wake_at = NULL
         WHERE execution_id = NEW."id" AND state <> 'ended';
+        IF NEW."status" <> 'SUCCESS' THEN
+            -- What it called, and would have waited for, ends with it.
+            UPDATE "WorkflowExecution" e SET "status" = 'CANCELED', "finishedAt" = now() AT TIME ZONE 'UTC'
+            FROM workflow_run r
+            WHERE e."parentExecutionId" = NEW."id" AND e."status" = 'RUNNING' AND r.execution_id = e."id" AND r.waited_for;
+        END IF;
+        PERFORM wake_parent(NEW."parentExecutionId");
     END IF;
     PERFORM pg_notify('docsearch_execution', NEW."id");
     RETURN NULL;
@@ -303,15 +323,18 @@ BEGIN
     -- Sealed by the service's routes.
     GRANT INSERT (id, user_id, team_id, name, kind, hosts, sealed), UPDATE (name, hosts, sealed, updated_at) ON credential
         TO docsearch_app;
-    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'count_execution_end', 'rate_template'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'count_execution_end', 'wake_parent_of_deleted', 'rate_template'] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', wanted, current_schema());
     END LOOP;
+    EXECUTE format('ALTER FUNCTION wake_parent(text) SET search_path = %I, pg_temp', current_schema());
+    REVOKE EXECUTE ON FUNCTION wake_parent FROM PUBLIC;
 END $$;
 """
 
 DOWNGRADE = """
 DROP TRIGGER count_execution_start ON "WorkflowExecution";
 DROP TRIGGER count_execution_end ON "WorkflowExecution";
+DROP TRIGGER wake_parent ON "WorkflowExecution";
 DROP TRIGGER number_workflow_revision ON "Workflow";
 DROP TRIGGER keep_updated_at ON "Workflow";
 CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Workflow" FOR EACH ROW EXECUTE FUNCTION keep_updated_at();
@@ -319,7 +342,7 @@ DROP TRIGGER keep_updated_at ON "Template";
 CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW EXECUTE FUNCTION keep_updated_at();
 DROP TRIGGER forget_next_run ON "WorkflowSchedule";
 DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_run;
-DROP FUNCTION count_execution_start, count_execution_end, number_workflow_revision, forget_next_run, rate_template;
+DROP FUNCTION count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
 ALTER TABLE plan DROP COLUMN concurrent_executions, DROP COLUMN executions_per_minute;
 ALTER TABLE "Template" DROP COLUMN "settings";
 ALTER TABLE "WorkflowSchedule" DROP CONSTRAINT workflow_schedule_next_sane, DROP CONSTRAINT workflow_schedule_last_sane;

@@ -16,7 +16,7 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
 
 from db import executions, workflow_triggers
-from db.errors import Refused
+from db.errors import ExecutionsLimited, Refused
 from db.events import Events
 from db.jobs import FiredEvent
 from db.outage import is_outage
@@ -87,6 +87,8 @@ async def run_error_workflow(workflows: Workflows, job: Job) -> None:
                 depth=failed.depth + 1,
                 limits=workflows.limits,
             )
+    except ExecutionsLimited as exc:
+        raise RetryRequested(timedelta(seconds=exc.retry_after_s), reason=str(exc)) from exc
     except (Refused, EngineError) as exc:
         log.warning("error_workflow_refused", execution_id=execution_id, reason=str(exc))
 
@@ -94,6 +96,17 @@ async def run_error_workflow(workflows: Workflows, job: Job) -> None:
 async def fire_event_triggers(workflows: Workflows, job: Job) -> None:
     """Start the workflows that wait for the event that the job names, each once."""
     event = msgspec.json.decode(job.payload or b"", type=FiredEvent)
+    try:
+        await _start_all(workflows, event)
+    except RetryRequested:
+        raise
+    except Exception as exc:
+        log.exception("event_crashed", event_type=event.event_type)
+        raise RetryRequested(_OUTAGE_DELAY, reason=type(exc).__name__) from exc
+
+
+async def _start_all(workflows: Workflows, event: FiredEvent) -> None:
+    limited: ExecutionsLimited | None = None
     pool = workflows.services.pool
     async with as_system(pool) as conn:
         triggers = await workflow_triggers.list_event_triggers(conn, event.space_id, event.event_type)
@@ -104,8 +117,13 @@ async def fire_event_triggers(workflows: Workflows, job: Job) -> None:
             continue
         try:
             await _fire(workflows, event, trigger, 0 if origin is None else origin[1] + 1)
+        except ExecutionsLimited as exc:
+            limited = exc
         except (Refused, EngineError) as exc:
             log.warning("event_trigger_refused", workflow_id=trigger.workflow_id, reason=str(exc))
+    if limited is not None:
+        # As many run as may: it comes back, and starts none of those twice that it has started.
+        raise RetryRequested(timedelta(seconds=limited.retry_after_s), reason=str(limited)) from limited
 
 
 async def _fire(

@@ -15,6 +15,15 @@ _SECRET_NAME = re.compile(
 _HARMLESS_NAME = re.compile(
     r"(max|min|num|total|prompt|completion|count|next|page).*tokens?$|^tokens$", re.IGNORECASE
 )
+_SECRET_EXACTLY = frozenset({"auth", "xauth", "xauthkey", "pwd", "sid", "appid", "sessionid", "otp", "pin"})
+# Of literal headers only these are known to say nothing about who sends them.
+_PLAIN_HEADERS = frozenset(
+    {"accept", "accept-charset", "accept-language", "cache-control", "content-language", "content-type", "if-match",
+     "if-none-match", "idempotency-key", "origin", "prefer", "range", "referer", "user-agent", "x-request-id"}
+)  # fmt: skip
+# Addresses whose path is all that is asked for: whoever knows it may call them.
+_CAPABILITY = re.compile(r"(^|\.)hooks\.slack\.com$|(^|\.)webhook\.office\.com$", re.IGNORECASE)
+_CAPABILITY_PATH = re.compile(r"/(api/webhooks|v1/hooks|webhook|webhook-test)/", re.IGNORECASE)
 _DROPPED = frozenset({"credential", "credentials", "hmac", "webhookurl"})
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>{}]+", re.IGNORECASE)
 # What an expression puts there is none of ours.
@@ -38,7 +47,7 @@ def _stripped(value: Any) -> Any:
             return _without_userinfo(value)
         case dict():
             return {
-                key: _stripped(inner)
+                key: _plain_headers(inner) if key.lower() == "headers" else _stripped(inner)
                 for key, inner in value.items()
                 if not is_secret_name(key) and not (key == "value" and _names_a_secret(value))
             }
@@ -48,10 +57,22 @@ def _stripped(value: Any) -> Any:
             return value
 
 
+def _plain_headers(headers: Any) -> Any:
+    """Return headers without those that a literal of may say who sends them; what is an expression stays."""
+    if not isinstance(headers, dict):
+        return _stripped(headers)
+    return {
+        name: _stripped(value)
+        for name, value in headers.items()
+        if name.lower() in _PLAIN_HEADERS
+        or (isinstance(value, str) and value.strip().startswith("{{") and not is_secret_name(name))
+    }
+
+
 def is_secret_name(name: str) -> bool:
     """Return whether what is called so is, by its name, a secret or leads to one."""
     plain = re.sub(r"[_\-\s]", "", name[:200]).lower()
-    if plain in _DROPPED or plain in _SECRET_HEADERS:
+    if plain in _DROPPED or plain in _SECRET_HEADERS or plain in _SECRET_EXACTLY:
         return True
     return bool(_SECRET_NAME.search(plain)) and not _HARMLESS_NAME.search(plain)
 
@@ -73,6 +94,8 @@ def _clean_address(address: str) -> str:
         parts = urlsplit(address)
     except ValueError:
         return address
+    if _CAPABILITY.search(parts.hostname or "") or _CAPABILITY_PATH.search(parts.path):
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "/", "", ""))
     if "@" not in parts.netloc:
         return address
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -50,10 +50,11 @@ class StartLimits:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The execution that calls another, and the step of it that waits, if it does."""
+    """The execution that calls another, the step of it that does, and whether that waits."""
 
     execution_id: str
-    step: str | None
+    step: str
+    waits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ async def start_execution(
         root_id=retried.root_id if retried else execution_id,
         depth=depth,
         parent_step=parent.step if parent else None,
+        waited_for=parent is not None and parent.waits,
         cause=cause,
         time_left_s=time_s or limits.time_s,
     )

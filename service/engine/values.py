@@ -23,12 +23,19 @@ def storable(value: Any, what: str, at_most: int = MAX_INPUT_BYTES) -> Any:
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return storable(_cleaned(value), what, at_most)
+        return storable(_without(value, what), what, at_most)
     except (TypeError, ValueError, RecursionError) as exc:
         raise EngineError(f"{what} is no JSON value that can be stored: {exc}") from exc
     if len(encoded) > at_most:
         raise TooLarge(what, len(encoded), at_most)
-    return _cleaned(value) if b"\\u0000" in encoded else value
+    return _without(value, what) if b"\\u0000" in encoded else value
+
+
+def _without(value: Any, what: str) -> Any:
+    try:
+        return _cleaned(value)
+    except RecursionError as exc:
+        raise EngineError(f"{what} is nested too deeply.") from exc
 
 
 def _cleaned(value: Any) -> Any:

@@ -14,7 +14,7 @@ from litestar.response import ServerSentEvent
 
 from db import execution_history
 from db.events import Events
-from db.execution_history import Cursor
+from db.execution_history import Cursor, WaitingRow
 from db.pool import Pool
 from db.tenancy import as_caller, as_service
 from service.auth.caller import Caller
@@ -129,7 +129,13 @@ async def _started(
         raise not_found("execution")
     status = HTTPStatus.ACCEPTED if row.status == "RUNNING" else HTTPStatus.OK
     headers = {"Location": f"/v1/executions/{execution_id}"}
-    return Response(ExecutionWithData.from_detail(row, []), status_code=status, headers=headers)
+    waiting = await _waiting(pool, caller, row.id) if row.status == "RUNNING" else []
+    return Response(ExecutionWithData.from_detail(row, waiting), status_code=status, headers=headers)
+
+
+async def _waiting(pool: Pool, caller: Caller, execution_id: str) -> list[WaitingRow]:
+    async with as_caller(pool, caller.subject) as conn, as_service(conn):
+        return await execution_history.list_waiting(conn, execution_id)
 
 
 @get("/", responses=problems(404), summary="List executions")
@@ -154,6 +160,8 @@ async def list_executions(
     for moment, name in ((since, "since"), (until, "until")):
         if moment is not None and moment.tzinfo is None:
             raise Problem(HTTPStatus.BAD_REQUEST, f"{name}: needs a time zone, as 2026-03-01T09:30:00Z.")
+        if moment is not None and not 1970 < moment.year < 9999:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"{name}: is beyond the calendar.")
     if team_id is not None:
         caller.require("workflows:read", team_id)
     if workflow_id is not None and "\x00" in workflow_id:
@@ -184,9 +192,7 @@ async def get_execution(
 ) -> ExecutionWithData:
     """Return an execution with its data, and what it waits for while it runs."""
     row = await acting.find(pool, caller, execution_id)
-    async with as_caller(pool, caller.subject) as conn, as_service(conn):
-        waiting = await execution_history.list_waiting(conn, row.id)
-    return ExecutionWithData.from_detail(row, waiting)
+    return ExecutionWithData.from_detail(row, await _waiting(pool, caller, row.id))
 
 
 @delete("/{execution_id:str}", responses=problems(404, 409), summary="Delete an execution")

@@ -77,27 +77,34 @@ def node_references(text: str) -> set[str]:
     return found
 
 
-def render(value: Any, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> Any:
-    """Return a JSON value with every text in it evaluated; keys are left as they are. Raises ExpressionError."""
+def render(
+    value: Any, scope: Mapping[str, Any], limits: Limits = _DEFAULT, deadline: float | None = None
+) -> Any:
+    """Return a JSON value with every text in it evaluated; keys are left as they are. Raises ExpressionError.
+
+    deadline: when the last of them has to be through, by time.monotonic(); unset, each has its own time.
+    """
     try:
-        return _rendered(value, scope, limits)
+        return _rendered(value, scope, limits, deadline)
     except RecursionError as exc:
         raise ExpressionError("", "The value is nested too deeply") from exc
 
 
-def _rendered(value: Any, scope: Mapping[str, Any], limits: Limits) -> Any:
+def _rendered(value: Any, scope: Mapping[str, Any], limits: Limits, deadline: float | None) -> Any:
     match value:
         case str():
-            return evaluate(value, scope, limits)
+            return evaluate(value, scope, limits, deadline)
         case dict():
-            return {key: _rendered(inner, scope, limits) for key, inner in value.items()}
+            return {key: _rendered(inner, scope, limits, deadline) for key, inner in value.items()}
         case list():
-            return [_rendered(inner, scope, limits) for inner in value]
+            return [_rendered(inner, scope, limits, deadline) for inner in value]
         case _:
             return value
 
 
-def evaluate(text: str, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> Any:
+def evaluate(
+    text: str, scope: Mapping[str, Any], limits: Limits = _DEFAULT, deadline: float | None = None
+) -> Any:
     """Return what a text comes to: a JSON value where it is one expression, else a text. Raises ExpressionError.
 
     scope has a value for each of ROOTS, and "functions": those of the run.
@@ -105,7 +112,7 @@ def evaluate(text: str, scope: Mapping[str, Any], limits: Limits = _DEFAULT) -> 
     if not holds_expression(text):
         return text
     parts = _compiled(text, limits)
-    opened = open_budget(limits)
+    opened = open_budget(limits, deadline)
     variables = {name: scope.get(name) for name in ROOTS}
     variables |= {entry.name: entry.run for entry in FUNCTIONS.values()}
     variables |= dict(scope.get("functions") or {})

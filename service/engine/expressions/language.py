@@ -147,8 +147,10 @@ def _key_sizes(value: Mapping[str, Any]) -> int:
 _BUDGET: ContextVar[Budget | None] = ContextVar("expression_budget", default=None)
 
 
-def open_budget(limits: Limits) -> Budget:
-    budget = Budget(limits, time.monotonic() + limits.seconds)
+def open_budget(limits: Limits, deadline: float | None = None) -> Budget:
+    """Begin an expression, whose time ends at deadline at the latest, by time.monotonic()."""
+    ends = time.monotonic() + limits.seconds
+    budget = Budget(limits, ends if deadline is None else min(ends, deadline))
     _BUDGET.set(budget)
     return budget
 

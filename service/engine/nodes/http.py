@@ -254,9 +254,14 @@ def _is_text(media_type: str) -> bool:
     return media_type in known or media_type.startswith("text/") or media_type.endswith("+xml")
 
 
+_CHARSET = re.compile(
+    r"utf-?8|utf-?16(le|be)?|us-ascii|ascii|latin-?1|iso-8859-(1[013-6]?|[2-9])|windows-125[0-8]|cp125[0-8]|koi8-[ru]"
+    r"|gb2312|gbk|gb18030|big5|euc-(jp|kr)|shift_jis|iso-2022-jp"
+)
+
+
 def _decode(content: bytes, parameters: str) -> str:
     charset = re.search(r'charset="?([\w.\-]+)', parameters, re.IGNORECASE)
-    try:
-        return content.decode(charset[1] if charset else "utf-8", errors="replace")
-    except LookupError:
-        return content.decode("utf-8", errors="replace")
+    name = charset[1].lower() if charset else "utf-8"
+    # Not every codec of Python's: punycode takes a minute for what others do at once.
+    return content.decode(name if _CHARSET.fullmatch(name) else "utf-8", errors="replace")

@@ -30,14 +30,16 @@ from service.engine.run.ledger import RunLedger
 from service.engine.run.log import RunLog, preview
 from service.engine.run.progress import Input, Pass, Place, Progress, enter_loop, output_of
 from service.engine.run.scope import scope_for
-from service.engine.run.turn import NodeFailed, Turn, TurnResult, is_past
+from service.engine.run.turn import MAX_ITEMS, MAX_STEP_BYTES, NodeFailed, Turn, TurnResult, is_past
 from service.engine.services import Services
 
 SHORT_WAIT = timedelta(seconds=10)
-"""A wait of no more than this is sat out; a longer one lays the run aside."""
+"""Waits of no more than this together are sat out; a longer one lays the run aside."""
 LOOK_FOR_CHILDREN = timedelta(minutes=5)
 MAX_STEPS = 10_000
 MAX_PASSES = 1_000
+MAX_RUN_BYTES = 64 * 1024 * 1024
+"""Of all that its nodes have given, as JSON: it is kept until the run has ended."""
 
 
 class Driver:
@@ -62,6 +64,8 @@ class Driver:
         self._waiting: dict[Place, StepRow] = {}
         self._items: dict[Place, dict[int, list[Any]]] = {}
         self._finished_at: dict[Place, datetime] = {}
+        self._bytes = 0
+        self._sat_out_s = 0.0
         self._deadline = asyncio.get_running_loop().time() + time_left_s
         self._load()
 
@@ -299,6 +303,12 @@ class Driver:
             "node.finished", node=node.id, name=node.name or None, type=node.type, iteration=iteration or None,
             passes=len(batches), items={LOOP_DONE: len(results)}, data=preview(results[0][2]) if results else None,
         )  # fmt: skip
+        if len(results) > MAX_ITEMS:
+            raise _failed(
+                node, "too_many_items", f"{len(results):,} items came back; {MAX_ITEMS:,} are the most."
+            )
+        if len(msgspec.json.encode(results)) > MAX_STEP_BYTES:
+            raise _failed(node, "too_large", f"More than {MAX_STEP_BYTES:,} bytes came back.")
         return TurnResult(finished={0: results})
 
     def _loop_config(self, node: NodeDef, iteration: str, inputs: Sequence[Input], ready_at: datetime) -> Any:
@@ -312,6 +322,14 @@ class Driver:
 
     def _resolve(self, step: StepRow) -> None:
         place = (step.node_id, step.iteration)
+        self._bytes += len(msgspec.json.encode(step.outputs)) if step.outputs else 0
+        if self._bytes > MAX_RUN_BYTES:
+            raise NodeFailed(
+                {
+                    "code": "too_large",
+                    "message": f"The run's items have more than {MAX_RUN_BYTES:,} bytes in all.",
+                }
+            )
         self._progress.steps[place] = step
         self._finished_at[place] = step.finished_at or step.started_at
 
@@ -327,7 +345,12 @@ class Driver:
 
     def _count_step(self) -> None:
         if len(self._progress.steps) >= MAX_STEPS:
-            raise EngineError(f"The run has taken {MAX_STEPS:,} steps, which are the most.")
+            raise NodeFailed(
+                {
+                    "code": "too_many_steps",
+                    "message": f"The run has taken {MAX_STEPS:,} steps, which are the most.",
+                }
+            )
 
     def _has_come(self, step: StepRow) -> bool:
         """Return whether something of what a step waits for is there."""
@@ -359,9 +382,11 @@ class Driver:
             return True
         wakes = [step.wake_at for step in self._waiting.values() if step.wake_at is not None]
         wake_at = min(wakes, default=None)
-        if wake_at is not None and wake_at - datetime.now(UTC) <= SHORT_WAIT:
+        wait_s = None if wake_at is None else max(0.0, (wake_at - datetime.now(UTC)).total_seconds())
+        if wait_s is not None and self._sat_out_s + wait_s <= SHORT_WAIT.total_seconds():
+            self._sat_out_s += wait_s
             await self.ledger.flush()
-            await asyncio.sleep(max(0.0, (wake_at - datetime.now(UTC)).total_seconds()))
+            await asyncio.sleep(wait_s)
             return True
         if any(
             one["for"] == "execution"

@@ -48,7 +48,7 @@ async def end_run(
     Whoever waits for it is given a job, which finds that it has ended: jobs are seen when this commits.
     """
     log.add(_HAPPENED[ending.status], error=ending.error)
-    async with as_system(services.pool) as conn:
+    async with ledger.lock, as_system(services.pool) as conn:
         if ending.status != "SUCCESS":
             # What is done stays done, should somebody take the run up.
             await ledger.flush_in(conn)

@@ -1,5 +1,6 @@
 """Where a run's steps are written down, each under the number of its turn."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,6 +30,8 @@ class RunLedger:
         self._claimed = claimed
         self._log = log
         self._deferred: list[StepRow] = []
+        self.lock = asyncio.Lock()
+        """One at a time: what was taken to be written down is there before anything that rests on it."""
         self._is_fruitful = False
         self._has_rows = claimed.epoch > 1 or bool(claimed.steps)
 
@@ -42,15 +45,20 @@ class RunLedger:
 
     async def settle(self) -> None:
         """Write down what was deferred, before something is done that rests on it."""
-        if self._deferred:
-            async with self._services.pool.acquire() as conn:
-                await self._write(conn, [])
+        async with self.lock:
+            if self._deferred:
+                async with self._services.pool.acquire() as conn:
+                    await self._write(conn, [])
 
     async def write(self, step: StepRow, result: TurnResult) -> StepRow:
         """Write a step down, with what is to happen in the same transaction; return it as it is written.
 
         Raises Refused where a plan does not allow what the step would change; nothing is changed then.
         """
+        async with self.lock:
+            return await self._write_turn(step, result)
+
+    async def _write_turn(self, step: StepRow, result: TurnResult) -> StepRow:
         if not result.commits and not result.waiting:
             async with self._services.pool.acquire() as conn:
                 await self._write(conn, [step])
@@ -88,9 +96,10 @@ class RunLedger:
 
     async def flush(self) -> None:
         """Write down what has gathered: entries of the log, and steps that were skipped."""
-        if self._deferred or not self._log.is_empty:
-            async with self._services.pool.acquire() as conn:
-                await self._write(conn, [])
+        async with self.lock:
+            if self._deferred or not self._log.is_empty:
+                async with self._services.pool.acquire() as conn:
+                    await self._write(conn, [])
 
     async def flush_in(self, conn: Conn) -> None:
         await self._write(conn, [])
@@ -133,9 +142,11 @@ class RunLedger:
     async def call(self, place: str, call: CallWorkflow) -> str:
         """Start a sub-workflow of the same space, once for each place. Raises NodeError."""
         claimed = self._claimed
-        cause = f"call:{claimed.root_id}/{place}"
         try:
             async with as_system(self._services.pool) as conn:
+                cause, running = await self._next_call(conn, f"call:{claimed.root_id}/{place}")
+                if running is not None:
+                    return running
                 if not await workflow_runs.find_callable(conn, claimed.space_id, call.workflow_id):
                     raise NodeError(f"There is no workflow {call.workflow_id!r} here.", code="not_found")
                 started = await start_execution(
@@ -146,7 +157,7 @@ class RunLedger:
                     data=call.data,
                     cause=cause,
                     depth=claimed.depth + 1,
-                    parent=Parent(claimed.execution_id, place if call.wait else None),
+                    parent=Parent(claimed.execution_id, place, call.wait),
                     limits=StartLimits.of(self._services.settings),
                 )
                 return started or await executions.find_cause(conn, cause) or ""
@@ -155,9 +166,26 @@ class RunLedger:
         except Refused as exc:
             raise NodeError(str(exc), code="plan_limit") from exc
 
+    async def _next_call(self, conn: Conn, cause: str) -> tuple[str, str | None]:
+        """Return what a call is started under, and the execution that it has started already, if that has not failed.
+
+        One that has failed is not called again by itself, but by who tries the step again: under the next number.
+        """
+        number = 1
+        while True:
+            numbered = cause if number == 1 else f"{cause}#{number}"
+            await executions.lock_cause(conn, numbered)
+            found = await executions.find_cause(conn, numbered)
+            if found is None:
+                return numbered, None
+            child = (await workflow_runs.find_children(conn, [found])).get(found)
+            if child is not None and child.status in {"RUNNING", "SUCCESS"}:
+                return numbered, found
+            number += 1
+
     async def suspend(self, wake_at: datetime | None, time_left_s: float) -> bool:
         """Lay the run aside and have it woken; return False where something has come for it meanwhile."""
-        async with as_system(self._services.pool) as conn:
+        async with self.lock, as_system(self._services.pool) as conn:
             await self._write(conn, [])
             state = await workflow_runs.suspend_run(
                 conn,

@@ -66,6 +66,7 @@ class Runner:
             claimed = await workflow_runs.claim_run(conn, execution_id, self._lease)
         if claimed is None:
             return
+        began = asyncio.get_running_loop().time()
         with structlog.contextvars.bound_contextvars(
             execution_id=execution_id, workflow_id=claimed.workflow_id, turn=claimed.epoch
         ):
@@ -77,7 +78,7 @@ class Runner:
                 if exc.__cause__ is not None and is_outage(exc.__cause__):
                     raise exc.__cause__ from None
             except asyncio.CancelledError:
-                await asyncio.shield(self._release(claimed))
+                await asyncio.shield(self._release(claimed, began))
                 raise
 
     async def _drive(self, claimed: ClaimedRun) -> None:
@@ -150,10 +151,12 @@ class Runner:
         WORKFLOW_RUNS.labels(ending.status).inc()
         log.info("run_ended", status=ending.status)
 
-    async def _release(self, claimed: ClaimedRun) -> None:
+    async def _release(self, claimed: ClaimedRun, began: float) -> None:
         """Give a run to the next worker at once, when this one stops."""
         async with as_system(self._services.pool) as conn:
-            if await workflow_runs.release_run(conn, claimed.execution_id, claimed.epoch):
+            worked_s = asyncio.get_running_loop().time() - began
+            left_s = max(claimed.time_left_s - worked_s, 0.1)
+            if await workflow_runs.release_run(conn, claimed.execution_id, claimed.epoch, time_left_s=left_s):
                 await enqueue_run(conn, claimed.execution_id)
 
     def _context(self, claimed: ClaimedRun) -> RunContext:

@@ -6,6 +6,7 @@ inputs ─► for each item: data ─► expressions ─► Config ─► run, w
 
 import asyncio
 import random
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ MAX_ITEMS = 1_000
 """That a node works on, and gives."""
 MAX_STEP_BYTES = 4 * 1024 * 1024
 """Of all items together that a node gives, as JSON."""
+EXPRESSIONS_S = 0.25
+"""For all expressions of one item."""
 MAX_DELAY_S = 300.0
 MAX_CHILDREN = 10
 """Sub-workflows that one turn waits for at a time."""
@@ -143,6 +146,7 @@ class Turn:
                 result.waiting.setdefault("more", {"for": "turn"})
                 break
             await self._take_item(index, result, many=len(indexes) > 1)
+            await asyncio.sleep(0)  # others have their turn, and limits of time are looked at
         if len(result.outputs) > MAX_ITEMS:
             raise self._too_many(f"It gave {len(result.outputs)} items")
         size = len(msgspec.json.encode(result.outputs)) if len(result.outputs) > 1 else 0
@@ -205,6 +209,8 @@ class Turn:
                         error=shown_error(self._error(exc, index, attempt)),
                     )
                     await asyncio.sleep(delay_s)
+                    if isinstance(resumed, dict) and "execution_id" in resumed:
+                        resumed = None  # that one has failed: another is called
                     continue
                 failure = self._failed(exc, index, attempt)
                 self.log.add(
@@ -253,12 +259,16 @@ class Turn:
             self.progress, self.run, self.node.id, self.iteration, self.inputs, index, self.ready_at
         )
         rendered: dict[str, Any] = {}
+        # One time for all expressions of an item: the loop waits for them, and with it everybody's runs.
+        began = time.monotonic()
         for known in msgspec.structs.fields(self.type.config):
             if known.encode_name not in self.node.data:
                 continue
             path = f"data.{known.encode_name}"
             try:
-                rendered[known.encode_name] = render(self.node.data[known.encode_name], scope)
+                rendered[known.encode_name] = render(
+                    self.node.data[known.encode_name], scope, deadline=began + EXPRESSIONS_S
+                )
             except ExpressionError as exc:
                 raise NodeError(exc.detail, code="expression", field=path, expression=exc.expression) from exc
         try:

@@ -103,7 +103,12 @@ async def test_called_workflows_do_not_count_and_are_not_refused(conn: Conn, eng
     drawn = await engine.draw([START], [])
     caller = await engine.start(drawn)
     for step in range(5):
-        await engine.start(drawn, triggered_by="workflow", depth=1, parent=Parent(caller, f"call|{step}"))
+        await engine.start(
+            drawn,
+            triggered_by="workflow",
+            depth=1,
+            parent=Parent(caller, f"call|{step}", waits=step % 2 == 0),
+        )
     await engine.start(drawn)
     with pytest.raises(ExecutionsLimited):
         await engine.start(drawn)
