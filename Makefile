@@ -46,6 +46,8 @@ bench: environment ## Measure speed and quality (long); prints what benchmarks/R
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.answers
 	$(BIN)/python -m benchmarks.chat
+	$(BIN)/python -m benchmarks.workflows
+	$(BIN)/python -m benchmarks.workflow_faults
 	$(BIN)/python -m benchmarks.workflow_schedules
 	$(BIN)/python -m benchmarks.startup
 	for queries in $(SETS)/*/queries.jsonl; do $(BIN)/docsearch eval --data "$$(dirname "$$queries")" || exit; done

@@ -11,6 +11,8 @@ BENCHMARKS = (
     "isolation",
     "answers",
     "chat",
+    "workflows",
+    "workflow_faults",
     "workflow_schedules",
     "startup",
 )

@@ -163,7 +163,8 @@ class Turn:
         started = asyncio.get_running_loop().time()
         resumed = None if came is None else came["came"]
         self.log.add("node.started", **self._about(index, many), data=preview(self._item(index)))
-        outputs, outcome, error, attempts = await self._try(index, resumed)
+        first = 1 if came is None else came.get("try", 1)
+        outputs, outcome, error, attempts = await self._try(index, resumed, first)
         result.attempts = max(result.attempts, attempts)
         result.error = error or result.error
         if isinstance(outcome, Waiting):
@@ -189,10 +190,10 @@ class Turn:
             )
 
     async def _try(
-        self, index: int, resumed: Any
+        self, index: int, resumed: Any, first: int
     ) -> tuple[list[Output], "Emit | Respond | Waiting | None", dict[str, Any] | None, int]:
-        """Return outputs, outcome, the error that was passed over, and how many tries it took."""
-        attempt = 0
+        """Return outputs, outcome, the error that was passed over, and the number of the last try."""
+        attempt = first - 1
         while True:
             attempt += 1
             try:
@@ -229,7 +230,7 @@ class Turn:
                 call = self._call(index, attempt, resumed, timeout_s)
                 with WORKFLOW_NODE_SECONDS.labels(self.node.type).time():
                     outcome = await self.type.run(call)
-                return await self._settle(index, outcome)
+                return await self._settle(index, attempt, outcome)
         except TimeoutError as exc:
             raise NodeError(f"It took longer than {timeout_s:g} s.", code="timeout", retryable=True) from exc
         except (NodeError, RunInterrupted):
@@ -299,7 +300,7 @@ class Turn:
             for place, (handle, item) in enumerate(given)
         ]
 
-    async def _settle(self, index: int, outcome: Outcome) -> "Emit | Respond | Waiting":
+    async def _settle(self, index: int, attempt: int, outcome: Outcome) -> "Emit | Respond | Waiting":
         """Return what is waited for, where an outcome is no end yet; a sub-workflow is started. Raises NodeError."""
         match outcome:
             case Wait():
@@ -309,7 +310,7 @@ class Turn:
                 place = f"{self.node.id}/{self.iteration}/{index}"
                 execution_id = await self.ledger.call(place, outcome)
                 if outcome.wait:
-                    return Waiting({"for": "execution", "execution_id": execution_id})
+                    return Waiting({"for": "execution", "execution_id": execution_id, "try": attempt})
                 return Emit([(self._first_handle(), {"execution_id": execution_id})])
             case _:
                 return outcome

@@ -99,13 +99,14 @@ class Engine:
         return dict(row)
 
     async def drive_all(self) -> None:
-        """Take whatever is queued to be run, until nothing is; delays are not waited for."""
+        """Take whatever is queued to be run now, until nothing is."""
         while True:
             async with as_system(self.pool) as conn:
                 ids = [
                     row["payload"].decode()
                     for row in await conn.fetch(
-                        "DELETE FROM pgqueuer WHERE entrypoint = 'run_workflow' RETURNING payload"
+                        "DELETE FROM pgqueuer WHERE entrypoint = 'run_workflow' AND execute_after <= now() "
+                        "RETURNING payload"
                     )
                 ]
             if not ids:
