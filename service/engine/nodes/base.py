@@ -150,7 +150,7 @@ class NodeType(Generic[C]):
     has_effects: ClassVar[bool] = False
     """Changes something outside, or costs something: its items are written down one by one."""
     input_handles: ClassVar[tuple[str, ...]] = (INPUT,)
-    deprecated_keys: ClassVar[frozenset[str]] = frozenset()
+    builder_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys of data that are known to come from builders and mean nothing here: no warning about them."""
 
     def inputs(self, data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ class Trigger(NodeType[TriggerConfig]):
     config = TriggerConfig
     whole = True
     input_handles = ()
-    deprecated_keys = frozenset({"webhookUrl", "path"})
+    builder_keys = frozenset({"webhookUrl", "path"})
 
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         match trigger_kind(data):

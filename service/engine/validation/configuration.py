@@ -105,7 +105,7 @@ def _check_unknown(node: NodeDef, node_type: NodeType[Any], known: list[str]) ->
     """Warn of keys that look like a known one misspelled; builders may keep others of their own there."""
     unused: Mapping[str, str] = {name.lower(): name for name in known if name not in node.data}
     for key in node.data:
-        if key in known or key in node_type.deprecated_keys:
+        if key in known or key in node_type.builder_keys:
             continue
         near = get_close_matches(key.lower().replace("_", ""), list(unused), n=1, cutoff=0.75)
         if near:
