@@ -12,6 +12,7 @@ from granian.server.embed import Server
 from litestar import Litestar
 
 from service.observe import Observed
+from service.unread import ClosesUnread
 
 
 class PortTaken(Exception):
@@ -51,7 +52,7 @@ async def serve_http(app: Litestar, host: str, port: int) -> AsyncIterator[async
     would not end, would leave it open, with its connection held and usage unwritten.
     """
     server = Server(
-        Observed(app),
+        Observed(ClosesUnread(app)),
         address=host,
         port=port,
         interface=Interfaces.ASGINL,

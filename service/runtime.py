@@ -30,16 +30,23 @@ class Runtime:
 
 @contextlib.asynccontextmanager
 async def open_runtime(
-    settings: Settings, database_url: str, owner_url: str | None = None
+    settings: Settings,
+    database_url: str,
+    owner_url: str | None = None,
+    *,
+    embedder: RememberingQueries | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Open pool, object store, embedder and verifier on a migrated database; owner_url unset: the same."""
+    """Open pool, object store, embedder and verifier on a migrated database; owner_url unset: the same.
+
+    An embedder that is given is used as it is and left open.
+    """
     async with (
         open_pool(
             database_url,
             size=settings.database_pool_size,
             statement_cache_size=settings.database_statement_cache_size,
         ) as pool,
-        open_embedder(settings) as embedder,
+        contextlib.nullcontext(embedder) if embedder else open_embedder(settings) as in_use,
         open_verifier(settings) as verifier,
     ):
         originals = Originals.open(settings.storage_url, default_folder=settings.home / "originals")
@@ -48,7 +55,7 @@ async def open_runtime(
             owner_url=owner_url or database_url,
             pool=pool,
             originals=originals,
-            embedder=embedder,
+            embedder=in_use,
             verifier=verifier,
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,16 @@ from service.app import create_app
 from service.auth.keys import hash_key, mint_key
 from service.engine.jobs import open_workflows
 from service.http import reserve_port, serve_http
+from service.providers import RememberingQueries
 from service.runtime import Runtime, open_ingestor, open_runtime
-from service.settings import Settings, load_settings
+from service.settings import EmbeddingProvider, Settings, load_settings
 from service.webhooks.jobs import Deliverer
 from service.worker import run_worker
+from tests.embedding import bundled_embedder
 
 ENCRYPTION_KEY = base64.urlsafe_b64encode(b"thirty-two bytes only for tests!").decode()
+# Services of tests speak plain HTTP, and loading the certificates of the world takes 20 ms a client.
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SECRET = "a secret that is only for tests, long enough"
 
 
@@ -43,7 +48,7 @@ class Service:
         """Return a client signed in as the owner, with another key, or with none for None."""
         token = self.key if key == "" else key
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=_NO_TLS, **options)
 
     def new_user(self, email: str, scopes: tuple[str, ...] = ("admin",)) -> str:
         """Make another person and return a key of theirs."""
@@ -98,7 +103,9 @@ def run_service(database_url: str, home: Path, *, worker: bool = True, **overrid
     async def main() -> None:
         stop = box["stop"] = asyncio.Event()
         service_url = await ensure_login(database_url)
-        async with open_runtime(settings, service_url, database_url) as runtime:
+        async with open_runtime(
+            settings, service_url, database_url, embedder=shared_embedder(settings)
+        ) as runtime:
             port = reserve_port(settings.host, 0)
             async with serve_http(create_app(runtime), settings.host, port):
                 key = await _owner_key(runtime)
@@ -146,6 +153,13 @@ def run_service(database_url: str, home: Path, *, worker: bool = True, **overrid
         thread.join()
     if "error" in box:
         raise box["error"]
+
+
+def shared_embedder(settings: Settings) -> RememberingQueries | None:
+    """Return the bundled embedder, with a memory of its own for queries; None where settings choose another."""
+    if settings.embedding_provider is not EmbeddingProvider.LOCAL:
+        return None
+    return RememberingQueries(bundled_embedder())
 
 
 async def _owner_key(runtime: Runtime) -> str:

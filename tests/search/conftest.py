@@ -1,9 +1,6 @@
-"""The bundled model, loaded once, and the labelled collection, stored for one test."""
-
-from collections.abc import AsyncIterator
+"""The labelled collection, stored for one test."""
 
 import pytest
-import pytest_asyncio
 
 from db.pool import Pool
 from ingest.embed import embedding_text
@@ -12,13 +9,6 @@ from tests.search.labelled import PASSAGES
 from tests.search.rows import add_document
 
 SPACE = "office"
-
-
-@pytest_asyncio.fixture
-async def minilm() -> AsyncIterator[MiniLMEmbedder]:
-    embedder = await MiniLMEmbedder.open(threads=1)
-    yield embedder
-    await embedder.aclose()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from service.engine.nodes.base import Call, Emit, Outcome, Respond, RunContext
 from service.engine.services import Services
 from service.runtime import open_runtime
 from service.settings import load_settings
-from tests.running import ENCRYPTION_KEY, SECRET
+from tests.running import ENCRYPTION_KEY, SECRET, shared_embedder
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -55,7 +55,9 @@ async def open_services(database_url: str, home: Path, **overrides: Any) -> Asyn
         }
     )
     async with (
-        open_runtime(settings, await ensure_login(database_url), database_url) as runtime,
+        open_runtime(
+            settings, await ensure_login(database_url), database_url, embedder=shared_embedder(settings)
+        ) as runtime,
         services_module.open_services(runtime) as services,
     ):
         yield services

@@ -19,7 +19,7 @@ from service.engine.starting import start_execution
 from service.engine.trigger_rows import sync_triggers
 from service.runtime import Runtime, open_runtime
 from service.settings import load_settings
-from tests.running import ENCRYPTION_KEY, SECRET
+from tests.running import ENCRYPTION_KEY, SECRET, shared_embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ async def open_engine(
     )
     service_url = await ensure_login(database_url)
     async with (
-        open_runtime(loaded, service_url, database_url) as runtime,
+        open_runtime(loaded, service_url, database_url, embedder=shared_embedder(loaded)) as runtime,
         open_workflows(runtime, lease=lease) as workflows,
     ):
         async with runtime.pool.acquire() as conn, conn.transaction():

@@ -8,12 +8,6 @@ from service.providers.minilm.embedder import MiniLMEmbedder
 from tests.fakes.embedding_servers import FakeProvider, fake_provider
 
 
-@pytest.fixture(scope="session")
-def minilm() -> MiniLMEmbedder:
-    """The bundled model, loaded once; tests must not close it. Its threads end with the process."""
-    return MiniLMEmbedder(threads=2)
-
-
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
     with fake_provider() as running:
