@@ -15,6 +15,7 @@ from db.members import NewMember
 from db.pool import Conn, Pool
 from db.retrieval import Scope
 from tests.db.test_retrieval import find
+from tests.locks import until_waiting
 from tests.search.rows import add_document, chunk_id, unit
 
 
@@ -130,13 +131,6 @@ async def test_a_team_takes_its_collections_along_and_leaves_the_documents(conn:
     assert await conn.fetchval('SELECT "spaceId" FROM "Document"') == "s"
 
 
-async def waits_for_a_lock(conn: Conn) -> None:
-    while not await conn.fetchval(  # noqa: ASYNC110 - it is another process that is waited for
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    ):
-        await asyncio.sleep(0.01)
-
-
 async def test_putting_in_waits_for_a_move_and_finds_nothing(pool: Pool) -> None:
     """The document is gone from the space by the time that it could be put in: no row is left, and no error."""
     async with pool.acquire() as conn, pool.acquire() as other:
@@ -148,7 +142,7 @@ async def test_putting_in_waits_for_a_move_and_finds_nothing(pool: Pool) -> None
         await conn.execute("""UPDATE "Document" SET "teamId" = 't' """)
         new = [NewMember(document_id="d1", attributes=None)]
         putting_in = asyncio.create_task(members.insert_members(other, "s", made, new))
-        await waits_for_a_lock(conn)
+        await until_waiting(conn)
         await moving.commit()
         assert await putting_in == set()
         assert await conn.fetchval("SELECT count(*) FROM collection_document") == 0
@@ -185,7 +179,7 @@ async def test_a_move_takes_out_what_is_being_put_in(pool: Pool) -> None:
         await putting_in.start()
         await members.insert_members(conn, "s", made, [NewMember(document_id="d1", attributes=None)])
         moving = asyncio.create_task(other.execute("""UPDATE "Document" SET "teamId" = 't' """))
-        await waits_for_a_lock(conn)
+        await until_waiting(conn)
         await putting_in.commit()
         await moving
         assert await conn.fetchval("SELECT count(*) FROM collection_document") == 0

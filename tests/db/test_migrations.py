@@ -12,6 +12,7 @@ from db.errors import MigrationFailed, NotMigrated
 from db.pool import open_pool
 from migrations.sql import MIGRATION_LOCK
 from tests.db.schema import schema_of
+from tests.locks import until_waiting
 
 DOCUMENTED_INDEXES = {
     "idx_user_clerk_id",
@@ -84,11 +85,7 @@ async def test_migrating_waits_for_another_migrator(empty_database_url, raw):
     async with other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
         waiting = asyncio.create_task(migrate.upgrade(empty_database_url))
-        while not await other.fetchval("""
-            SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-                           WHERE NOT granted AND datname = current_database())
-        """):
-            assert not waiting.done()
+        await until_waiting(other, unless=waiting)
         assert not await other.fetchval("SELECT to_regclass('\"User\"') IS NOT NULL")
     assert (await waiting).pending == []
 

@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from tests.locks import until_waiting
 from tests.running import Service
-
-WAITING = """
-SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()
-"""
 
 
 def test_a_key_is_shown_once_and_never_again(server: Service) -> None:
@@ -62,8 +59,7 @@ async def _make_at_once(server: Service, make: Callable[[int], int]) -> list[int
     async with server.runtime.pool.acquire() as conn, conn.transaction():
         await conn.execute("""SELECT FROM "User" WHERE "email" = 'ann@example.com' FOR UPDATE""")
         making = asyncio.gather(*(asyncio.to_thread(make, number) for number in range(6)))
-        while await conn.fetchval(WAITING) < 6:
-            assert not making.done()
+        await until_waiting(conn, 6, unless=making)
     return await making
 
 

@@ -16,15 +16,12 @@ from stripe import WebhookSignature
 from db.tenancy import as_system
 from service.billing.changes import take_event
 from service.billing.stripe_events import read_event
+from tests.locks import until_waiting
 from tests.running import Service, run_service
 
 SECRET = "whsec_ours"
 T0 = int(time.time()) - 1000
 END = int(time.time()) + 30 * 86400
-SOMEBODY_WAITS = """
-SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-               WHERE NOT granted AND datname = current_database())
-"""
 
 
 @pytest.fixture
@@ -289,8 +286,7 @@ async def _meet(server: Service, user_id: str) -> None:
     async with as_system(server.runtime.pool) as first:
         await take_event(first, created, prices)
         second = asyncio.create_task(come_second())
-        while not await first.fetchval(SOMEBODY_WAITS):
-            assert not second.done()
+        await until_waiting(first, unless=second)
     await second
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from db import workflow_runs
 from db.tenancy import as_system
+from tests.locks import until_waiting
 from tests.service.engine.conftest import Engine, node
 
 START = node("start", "trigger")
@@ -29,8 +30,7 @@ async def test_an_answer_while_the_run_is_laid_aside_is_not_lost(engine: Engine)
 
         claiming = asyncio.create_task(claim())
         async with as_system(engine.pool) as watching:
-            while not await watching.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                assert not claiming.done()
+            await until_waiting(watching, unless=claiming)
     assert await claiming is not None
 
 

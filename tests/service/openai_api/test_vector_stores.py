@@ -1,6 +1,5 @@
 """Vector stores and their files with the official client."""
 
-import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from tests.locks import until_waiting
 from tests.running import Service
 from tests.service.openai_api.conftest import Connect
 
@@ -306,15 +306,8 @@ async def _hold_document(server: Service, document_id: str) -> tuple[Any, Any]:
 
 
 async def _waiting(server: Service, count: int) -> None:
-    """Return when so many wait for locks on rows."""
     async with server.runtime.pool.acquire() as conn:
-        while (  # noqa: ASYNC110 - it is other connections that are waited for
-            await conn.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            < count
-        ):
-            await asyncio.sleep(0.01)
+        await until_waiting(conn, count)
 
 
 async def _release(server: Service, conn: Any, transaction: Any) -> None:
