@@ -133,11 +133,11 @@ async def test_a_model_that_is_not_there_is_answered_with_those_that_are(ask: An
 async def test_failures_of_the_provider_say_whether_they_may_heal(
     ask: Any, gemini: FakeGemini, pool: Pool
 ) -> None:
-    gemini.always = Refuse(429, "slow down", headers={"retry-after": "9"})
+    gemini.always = Refuse(429, "slow down", headers={"retry-after": "1"})
     with pytest.raises(NodeError) as raised:
         await ask()
     assert (raised.value.code, raised.value.retryable) == ("model_failed", True)
-    assert raised.value.retry_after_s == 9.0
+    assert raised.value.retry_after_s == 1.0
     gemini.always = Refuse(401, "bad key")
     with pytest.raises(NodeError) as raised:
         await ask()
