@@ -28,8 +28,19 @@ _DROPPED = frozenset({"credential", "credentials", "hmac", "webhookurl"})
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>{}]+", re.IGNORECASE)
 # What an expression puts there is none of ours.
 _QUERY_SECRET = re.compile(
-    r"([?&](?:[\w.-]{0,60}[_.-])?(?:token|key|apikey|secret|password|passwd|pwd|signature|sig|auth|accesstoken)=)[^&#\s{]+",
+    r"((?:^|[?&])(?:[\w.-]{0,60}[_.-])?(?:token|key|apikey|secret|password|passwd|pwd|signature|sig|auth|accesstoken)=)[^&#\s{]+",
     re.IGNORECASE,
+)
+# In a text that is JSON, or nearly: with expressions in it, it need not be.
+_PAIR = re.compile(
+    r"""(?P<key>(?P<q>["'])(?P<name>[\w.-]{1,60})(?P=q)\s*:\s*)"(?!\{\{)(?:[^"\\\n]|\\.){1,10000}\""""
+)
+# Keys that are known by their form: of OpenAI and Anthropic, Slack, GitHub, GitLab, AWS, Google, Stripe, ourselves.
+_KEY_FORMS = re.compile(
+    r"\b(?:sk-[\w-]{16,200}|xox[abeoprs]-[\w-]{10,200}|xapp-[\w-]{10,200}|gh[opsru]_\w{20,200}|github_pat_\w{20,200}"
+    r"|glpat-[\w-]{16,200}|AKIA[0-9A-Z]{16}|AIza[\w-]{35}|[rs]k_(?:live|test)_\w{16,200}|whsec_[\w+/=]{16,200}"
+    r"|dsk_[\w-]{32,200})"
+    r"|(?<=\bBearer )(?!\{\{)[\w.~+/=-]{8,4000}"
 )
 
 
@@ -44,7 +55,7 @@ def strip_credentials(nodes: Sequence[Any]) -> list[Any]:
 def _stripped(value: Any) -> Any:
     match value:
         case str():
-            return _without_userinfo(value)
+            return _without_secrets(value)
         case dict():
             return {
                 key: _plain_headers(inner) if key.lower() == "headers" else _stripped(inner)
@@ -82,11 +93,19 @@ def _names_a_secret(pair: Mapping[str, Any]) -> bool:
     return isinstance(name, str) and is_secret_name(name)
 
 
-def _without_userinfo(text: str) -> str:
-    """Return a text whose addresses have no user, no password, and no secret in their queries."""
+def _without_secrets(text: str) -> str:
+    """Return a text without what is secret in addresses, forms and JSON, and without keys of a known form."""
     if "://" in text:
         text = _URL.sub(lambda match: _clean_address(match.group()), text)
-    return _QUERY_SECRET.sub(r"\1", text) if "=" in text else text
+    if "=" in text:
+        text = _QUERY_SECRET.sub(r"\1", text)
+    if ":" in text:
+        text = _PAIR.sub(_without_value, text)
+    return _KEY_FORMS.sub("", text)
+
+
+def _without_value(pair: re.Match[str]) -> str:
+    return f'{pair["key"]}""' if is_secret_name(pair["name"]) else pair.group()
 
 
 def _clean_address(address: str) -> str:

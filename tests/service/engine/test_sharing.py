@@ -31,6 +31,10 @@ SECRET = "hunter2-and-more"
         {"api_key": SECRET},
         {"token": SECRET},
         {"text": f"see postgres://ann:{SECRET}@db/x for it"},
+        {"body": f'{{"user": "ann", "api_key": "{SECRET}", "q": "{{{{ input.q }}}}"}}'},
+        {"body": f'{{"password" : "a\\"{SECRET}"}}'},
+        {"body": f"client_secret={SECRET}&grant_type=client_credentials"},
+        {"fields": {"how": f"Bearer {SECRET}"}},
     ],
     ids=str,
 )
@@ -44,12 +48,35 @@ def test_a_secret_is_taken_out(data: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-abcdefghijklmnop_1234567890",
+        "sk-ant-api03-abcdefghijklmnop-1234567890",
+        "xoxb-123456789012-abcdefghijkl",
+        "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+        "AKIAIOSFODNN7EXAMPLE",
+        "AIzaSyA-abcdefghijklmnopqrstuvwxyz01234",
+        "dsk_DH6eWjW9U1A-kciXUiZ3HRJG9Zuo7Ypkp3GTi4KpZWo",
+        "whsec_abcdefghijklmnopqrstuvwx",
+    ],
+)
+def test_a_key_that_is_known_by_its_form_is_taken_out_wherever_it_stands(key: str) -> None:
+    nodes = [{"id": "a", "type": "set", "data": {"fields": {"note": f"use {key}, please"}}}]
+    assert strip_credentials(nodes)[0]["data"]["fields"]["note"] == "use , please"
+
+
+@pytest.mark.parametrize(
     "data",
     [
         {"maxTokens": 100, "max_tokens": 3, "prompt": "Tell me a secret"},
         {"headers": {"Accept": "text/plain", "X-Request-Id": "{{ execution.id }}"}},
         {"url": "https://example.com/a@b?page=3&keyword=x"},
         {"fields": {"author": "Ann", "name": "key figures", "value": 3}},
+        {
+            "body": '{"q": "{{ input.q }}", "password": "{{ input.password }}", "max_tokens": 5, "mode": "fast"}'
+        },
+        {"text": "A Bearer of good news asks for sk-oil and the risk-free xoxo-hugs: token: none"},
+        {"body": "grant_type=client_credentials&scope=all"},
         {"conditions": [{"left": "{{ input.a }}", "operator": "equals", "right": 1}]},
     ],
     ids=str,
