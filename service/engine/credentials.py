@@ -1,12 +1,15 @@
 """Secrets that nodes use by name, opened where they are used and nowhere else."""
 
 import base64
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from db.credentials import CredentialRow, find_credential
+from db.credentials import CredentialRow, find_credential, list_sealed
+from service.engine.definition import NodeDef
 from service.engine.errors import NodeError
 from service.engine.run.log import note_secret
 from service.engine.services import Services
@@ -72,22 +75,45 @@ async def open_credential(services: Services, space_id: str, name: str, url: str
             field="data.credential",
         )
     value = open_value(services.secret_box, row)
+    _note(value)
     match value:
         case Bearer(token=token):
-            note_secret(token)
             return {"Authorization": f"Bearer {token}"}
-        case Basic(username=username, password=password):
-            note_secret(password)
-            encoded = base64.b64encode(f"{username}:{password}".encode()).decode()
-            note_secret(encoded)
-            return {"Authorization": f"Basic {encoded}"}
+        case Basic():
+            return {"Authorization": f"Basic {_encoded(value)}"}
         case Header(name=header, value=secret):
-            note_secret(secret)
             return {header: secret}
         case Hmac():
             raise NodeError(
                 "A credential of kind hmac signs webhooks; it is sent nowhere.", code="credential_unusable"
             )
+
+
+async def note_credentials(services: Services, space_id: str, nodes: Sequence[NodeDef]) -> None:
+    """Keep what earlier turns of a run sent out of the log of this one: it may be in the items that came of it."""
+    named = {node.data.get("credential") for node in nodes}
+    names = [storable(name) for name in named if isinstance(name, str)]
+    if not names:
+        return
+    async with services.pool.acquire() as conn:
+        rows = await list_sealed(conn, space_id, names)
+    for row in rows:
+        # One that cannot be read was sent nowhere, and whoever needs it is told.
+        with contextlib.suppress(NodeError):
+            _note(open_value(services.secret_box, row))
+
+
+def _note(value: Value) -> None:
+    match value:
+        case Bearer(token=secret) | Header(value=secret) | Hmac(secret=secret):
+            note_secret(secret)
+        case Basic(password=password):
+            note_secret(password)
+            note_secret(_encoded(value))
+
+
+def _encoded(value: Basic) -> str:
+    return base64.b64encode(f"{value.username}:{value.password}".encode()).decode()
 
 
 def _covers(wanted: str, host: str) -> bool:

@@ -17,6 +17,7 @@ from db.jobs import enqueue_run
 from db.outage import is_outage
 from db.tenancy import as_system
 from db.workflow_runs import ClaimedRun
+from service.engine.credentials import note_credentials
 from service.engine.definition import Definition, read_definition
 from service.engine.errors import EngineError
 from service.engine.graph import GraphError, build_graph
@@ -100,6 +101,8 @@ class Runner:
             }
             await self._end(claimed, definition, Ending("FAILED", None, error), None, run_log)
             return
+        if claimed.steps:
+            await note_credentials(self._services, claimed.space_id, definition.nodes)
         time_left_s = min(claimed.time_left_s, definition.settings.execution_timeout or claimed.time_left_s)
         driver = Driver(self._services, claimed, graph, self._context(claimed), time_left_s, run_log)
         driving = asyncio.create_task(driver.drive())

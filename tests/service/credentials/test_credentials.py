@@ -57,6 +57,30 @@ def test_a_credential_is_sent_and_shown_nowhere(server: Service, client: httpx.C
         assert client.get("/v1/credentials").json()["data"][0]["last_used_at"] is not None
 
 
+def test_what_an_earlier_turn_was_sent_is_hidden_after_a_wait(server: Service, client: httpx.Client) -> None:
+    with RecordingServer() as others:
+        others.reply("/echo", body=f'{{"you_sent": "{TOKEN}"}}'.encode())
+        client.post("/v1/credentials", json={"name": "api", "kind": "bearer", "value": {"token": TOKEN}})
+        drawn = draw(
+            server,
+            [
+                node("start", "trigger"),
+                node("ask", "http", {"url": f"{others.url}/echo", "credential": "api"}),
+                node("pause", "wait", {"for": "reply"}),
+                node("end", "set", {"fields": {"ok": "{{ nodes['ask'] }}"}}),
+            ],
+            ["start>ask", "ask>pause", "pause>end"],
+        )
+        waiting = client.post(f"/v1/workflows/{drawn}/run?wait=1", json={}).headers["location"]
+        assert client.post(f"{waiting}/resume", json={"reply": "go"}).status_code == 202
+        with client.stream("GET", f"{waiting}/events") as stream:
+            stream.read()
+        assert client.get(waiting).json()["status"] == "SUCCESS"
+        log = [one["entry"] for one in client.get(f"{waiting}/logs").json()["data"]]
+        assert "[hidden]" in str([entry for entry in log if entry.get("node") == "end"])
+        assert TOKEN not in str(log)
+
+
 def test_a_credential_goes_to_its_hosts_alone(server: Service, client: httpx.Client) -> None:
     with RecordingServer() as others:
         client.post(
