@@ -5,17 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-_SECRET_HEADERS = frozenset({"authorization", "proxyauthorization", "cookie", "setcookie"})
-_SECRET_NAME = re.compile(
-    r"password|passwd|passphrase|secret|token|api-?key|access-?key|private-?key|credential|authori[sz]ation|bearer"
-    r"|signature|\bsig\b",
-    re.IGNORECASE,
-)
-# Counts of tokens, and what is about paging, are none.
-_HARMLESS_NAME = re.compile(
-    r"(max|min|num|total|prompt|completion|count|next|page).*tokens?$|^tokens$", re.IGNORECASE
-)
-_SECRET_EXACTLY = frozenset({"auth", "xauth", "xauthkey", "pwd", "sid", "appid", "sessionid", "otp", "pin"})
+from service.engine.secret_text import is_secret_name, replace_keys
+
 # Of literal headers only these are known to say nothing about who sends them.
 _PLAIN_HEADERS = frozenset(
     {"accept", "accept-charset", "accept-language", "cache-control", "content-language", "content-type", "if-match",
@@ -24,7 +15,6 @@ _PLAIN_HEADERS = frozenset(
 # Addresses whose path is all that is asked for: whoever knows it may call them.
 _CAPABILITY = re.compile(r"(^|\.)hooks\.slack\.com$|(^|\.)webhook\.office\.com$", re.IGNORECASE)
 _CAPABILITY_PATH = re.compile(r"/(api/webhooks|v1/hooks|webhook|webhook-test)/", re.IGNORECASE)
-_DROPPED = frozenset({"credential", "credentials", "hmac", "webhookurl"})
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>{}]+", re.IGNORECASE)
 # What an expression puts there is none of ours.
 _QUERY_SECRET = re.compile(
@@ -34,13 +24,6 @@ _QUERY_SECRET = re.compile(
 # In a text that is JSON, or nearly: with expressions in it, it need not be.
 _PAIR = re.compile(
     r"""(?P<key>(?P<q>["'])(?P<name>[\w.-]{1,60})(?P=q)\s*:\s*)"(?!\{\{)(?:[^"\\\n]|\\.){1,10000}\""""
-)
-# Keys that are known by their form: of OpenAI and Anthropic, Slack, GitHub, GitLab, AWS, Google, Stripe, ourselves.
-_KEY_FORMS = re.compile(
-    r"\b(?:sk-[\w-]{16,200}|xox[abeoprs]-[\w-]{10,200}|xapp-[\w-]{10,200}|gh[opsru]_\w{20,200}|github_pat_\w{20,200}"
-    r"|glpat-[\w-]{16,200}|AKIA[0-9A-Z]{16}|AIza[\w-]{35}|[rs]k_(?:live|test)_\w{16,200}|whsec_[\w+/=]{16,200}"
-    r"|dsk_[\w-]{32,200})"
-    r"|(?<=\bBearer )(?!\{\{)[\w.~+/=-]{8,4000}"
 )
 
 
@@ -80,14 +63,6 @@ def _plain_headers(headers: Any) -> Any:
     }
 
 
-def is_secret_name(name: str) -> bool:
-    """Return whether what is called so is, by its name, a secret or leads to one."""
-    plain = re.sub(r"[_\-\s]", "", name[:200]).lower()
-    if plain in _DROPPED or plain in _SECRET_HEADERS or plain in _SECRET_EXACTLY:
-        return True
-    return bool(_SECRET_NAME.search(plain)) and not _HARMLESS_NAME.search(plain)
-
-
 def _names_a_secret(pair: Mapping[str, Any]) -> bool:
     name = pair.get("name", pair.get("key"))
     return isinstance(name, str) and is_secret_name(name)
@@ -101,7 +76,7 @@ def _without_secrets(text: str) -> str:
         text = _QUERY_SECRET.sub(r"\1", text)
     if ":" in text:
         text = _PAIR.sub(_without_value, text)
-    return _KEY_FORMS.sub("", text)
+    return replace_keys(text, "")
 
 
 def _without_value(pair: re.Match[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from db.workflow_runs import LogEntry
+from service.engine.secret_text import is_secret_name, replace_keys
 
 MAX_ENTRIES = 1_000
 MAX_DATA_BYTES = 2_000
@@ -19,11 +20,6 @@ Happening = Literal[
 ]  # fmt: skip
 
 HIDDEN = "[hidden]"
-_SECRET_NAMES = (
-    "authorization", "password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "cookie", "credential",
-    "private_key", "signature",
-)  # fmt: skip
-
 _SECRETS: ContextVar[set[str] | None] = ContextVar("workflow_secrets", default=None)
 
 
@@ -103,12 +99,7 @@ def shorten(detail: str) -> str:
 def _hide(value: Any, depth: int, name: str = "") -> Any:
     if depth > 20:
         return "…"
-    if (
-        name
-        and any(part in name.lower() for part in _SECRET_NAMES)
-        and not isinstance(value, bool | int | float)
-    ):
-        # Counts of tokens are no secrets.
+    if name and not isinstance(value, bool | int | float) and is_secret_name(name):
         return HIDDEN if value else value
     match value:
         case dict():
@@ -124,4 +115,4 @@ def _hide(value: Any, depth: int, name: str = "") -> Any:
 def _without_secrets(text: str) -> str:
     for secret in _SECRETS.get() or ():
         text = text.replace(secret, HIDDEN)
-    return text
+    return replace_keys(text, HIDDEN)
