@@ -313,7 +313,7 @@ class Driver:
 
     def _loop_config(self, node: NodeDef, iteration: str, inputs: Sequence[Input], ready_at: datetime) -> Any:
         scope = scope_for(self._progress, self._run, node.id, iteration, inputs, 0, ready_at)
-        known = {one.encode_name for one in msgspec.structs.fields(NODE_TYPES[LOOP].config)}
+        known = NODE_TYPES[LOOP].config.__struct_encode_fields__
         try:
             rendered = {key: render(value, scope) for key, value in node.data.items() if key in known}
             return msgspec.convert(rendered, NODE_TYPES[LOOP].config)

@@ -262,16 +262,15 @@ class Turn:
         rendered: dict[str, Any] = {}
         # One time for all expressions of an item: the loop waits for them, and with it everybody's runs.
         began = time.monotonic()
-        for known in msgspec.structs.fields(self.type.config):
-            if known.encode_name not in self.node.data:
+        for name in self.type.config.__struct_encode_fields__:
+            if name not in self.node.data:
                 continue
-            path = f"data.{known.encode_name}"
             try:
-                rendered[known.encode_name] = render(
-                    self.node.data[known.encode_name], scope, deadline=began + EXPRESSIONS_S
-                )
+                rendered[name] = render(self.node.data[name], scope, deadline=began + EXPRESSIONS_S)
             except ExpressionError as exc:
-                raise NodeError(exc.detail, code="expression", field=path, expression=exc.expression) from exc
+                raise NodeError(
+                    exc.detail, code="expression", field=f"data.{name}", expression=exc.expression
+                ) from exc
         try:
             return msgspec.convert(rendered, self.type.config)
         except msgspec.ValidationError as exc:
