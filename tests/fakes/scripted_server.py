@@ -1,4 +1,4 @@
-"""A server on loopback that workflows call: it records every request, and answers as it is told to.
+"""A server on loopback: it records every request, and does with it as it is told to.
 
     with scripted_server() as server:
         server.script(Reply(503, headers={"retry-after": "7"}), Reply(body=b'{"ok": true}'))
@@ -14,11 +14,11 @@ import json
 import ssl
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,15 @@ class Drop:
     """Close the connection instead of answering."""
 
 
+class Drip:
+    """Send the headers, and a byte of the body whenever something still reads it, without an end."""
+
+
 class Flood:
     """Send a body without an end, as fast as it is read."""
 
 
-Behaviour = Reply | Hang | Drop | Flood
+Behaviour = Reply | Hang | Drop | Drip | Flood
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,17 @@ class Recorded:
         return self.headers.get("idempotency-key")
 
 
-class RecordingServer:
-    """What tests see of a running server."""
+R = TypeVar("R", bound=Recorded)
+S = TypeVar("S", bound="Scripted[Any]")
 
-    def __init__(self, url: str) -> None:
+
+class Scripted(Generic[R]):
+    """What tests see of a running server; it hands requests out as the given kind of Recorded."""
+
+    def __init__(self, url: str, kind: type[R]) -> None:
         self.url = url
-        self.requests: list[Recorded] = []
+        self.kind = kind
+        self.requests: list[R] = []
         self.duplicates = 0
         self.otherwise: Behaviour = Reply(headers={"content-type": "application/json"})
         self.released = threading.Event()
@@ -89,14 +98,14 @@ class RecordingServer:
         """How many requests with an Idempotency-Key were answered well, duplicates not counted."""
         return len(self._answered)
 
-    def wait_for(self, count: int, timeout_s: float = 30) -> list[Recorded]:
+    def wait_for(self, count: int, timeout_s: float = 30) -> list[R]:
         """Return the requests once there are count of them."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self.requests) >= count, timeout_s):
                 raise AssertionError(f"{len(self.requests)} of {count} requests came")
             return list(self.requests)
 
-    def next_behaviour(self, request: Recorded) -> Behaviour:
+    def next_behaviour(self, request: R) -> Behaviour:
         with self._arrived:
             self.requests.append(request)
             self._arrived.notify_all()
@@ -110,23 +119,33 @@ class RecordingServer:
             return behaviour
 
 
+ScriptedServer = Scripted[Recorded]
+
+
 @contextmanager
-def scripted_server(tls: ssl.SSLContext | None = None) -> Iterator[RecordingServer]:
+def scripted_server(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
     """Run a server for the length of a test."""
+    with serve(lambda url: Scripted(url, Recorded), tls) as running:
+        yield running
+
+
+@contextmanager
+def serve(make: Callable[[str], S], tls: ssl.SSLContext | None = None) -> Iterator[S]:
+    """Run what make gives for the server's address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     if tls is not None:
         # Shaken hands with in the connection's own thread, so that a failure does not end the server.
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     scheme = "http" if tls is None else "https"
-    recording = RecordingServer(f"{scheme}://127.0.0.1:{server.server_port}")
-    server.recording = recording  # type: ignore[attr-defined]
+    scripted = make(f"{scheme}://127.0.0.1:{server.server_port}")
+    server.scripted = scripted  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield recording
+        yield scripted
     finally:
-        recording.released.set()
+        scripted.released.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -149,22 +168,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _answer(self) -> None:
-        recording: RecordingServer = self.server.recording  # type: ignore[attr-defined]
+        scripted: ScriptedServer = self.server.scripted  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        match recording.next_behaviour(Recorded(self.command, self.path, headers, body)):
+        match scripted.next_behaviour(scripted.kind(self.command, self.path, headers, body)):
             case Reply(status, content, extra):
                 self._head(status, {**extra, "content-length": str(len(content))})
                 if self.command != "HEAD":
                     self.wfile.write(content)
             case Hang():
-                recording.released.wait()
+                scripted.released.wait()
                 self.close_connection = True
             case Drop():
                 self.close_connection = True
+            case Drip():
+                self._head(200, {"connection": "close"})
+                while not scripted.released.wait(0.02):
+                    self.wfile.write(b".")
             case Flood():
                 self._head(200, {"connection": "close", "content-type": "text/plain"})
-                while not recording.released.is_set():
+                while not scripted.released.is_set():
                     self.wfile.write(b"flood " * 10_000)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _answer  # noqa: N815

@@ -26,7 +26,8 @@ from service.webhooks.jobs import (
 )
 from service.webhooks.sending import WebhookSender
 from service.webhooks.signing import new_secret
-from tests.fakes.webhook_receiver import Answer, Drop, Hang, Receiver
+from tests.fakes.scripted_server import Drop, Hang, Reply
+from tests.fakes.webhook_receiver import Receiver
 from tests.running import ENCRYPTION_KEY
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -101,7 +102,7 @@ async def make_due(conn: Conn, delivery_id: str) -> None:
 async def test_an_event_is_sent_signed_and_written_down(
     deliverer: Deliverer, conn: Conn, user_id: str, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.append(Answer(200, body=b"thank you"))
+    receiver.script(Reply(200, body=b"thank you"))
     delivery_id = await event(conn, webhook_id)
     await deliver(deliverer, delivery_id)
     (request,) = receiver.requests
@@ -137,7 +138,7 @@ async def test_running_twice_sends_once(
 async def test_what_failed_comes_back_later_with_the_same_id(
     deliverer: Deliverer, conn: Conn, user_id: str, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.extend([Answer(503, body=b"busy"), Drop(), Answer(200)])
+    receiver.script(Reply(503, body=b"busy"), Drop(), Reply(200))
     delivery_id = await event(conn, webhook_id)
     await deliver(deliverer, delivery_id)
     row = await delivery(conn, webhook_id, delivery_id)
@@ -175,7 +176,7 @@ async def test_what_failed_comes_back_later_with_the_same_id(
 async def test_a_receiver_that_asks_for_patience_gets_it(
     deliverer: Deliverer, conn: Conn, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.append(Answer(429, {"Retry-After": "3600"}))
+    receiver.script(Reply(429, headers={"Retry-After": "3600"}))
     await deliver(deliverer, await event(conn, webhook_id))
     assert (await queued(conn))[-1][1] == timedelta(hours=1)
 
@@ -183,7 +184,7 @@ async def test_a_receiver_that_asks_for_patience_gets_it(
 async def test_after_the_last_attempt_it_has_failed(
     deliverer: Deliverer, conn: Conn, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.otherwise = Answer(500)
+    receiver.otherwise = Reply(500)
     delivery_id = await event(conn, webhook_id)
     for _ in range(MAX_ATTEMPTS + 2):
         await make_due(conn, delivery_id)
@@ -196,7 +197,7 @@ async def test_after_the_last_attempt_it_has_failed(
 async def test_a_refusal_is_final(
     deliverer: Deliverer, conn: Conn, user_id: str, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.append(Answer(401))
+    receiver.script(Reply(401))
     delivery_id = await event(conn, webhook_id)
     await deliver(deliverer, delivery_id)
     row = await delivery(conn, webhook_id, delivery_id)
@@ -212,7 +213,7 @@ async def notifications(conn: Conn, user_id: str) -> list[dict[str, Any]]:
 async def test_a_receiver_that_is_gone_pauses_the_webhook(
     deliverer: Deliverer, conn: Conn, user_id: str, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.append(Answer(410))
+    receiver.script(Reply(410))
     first, second = await event(conn, webhook_id), await event(conn, webhook_id)
     await deliver(deliverer, first)
     paused = await webhook(conn, user_id, webhook_id)
@@ -237,7 +238,7 @@ async def test_three_days_of_failures_pause_the_webhook(
     hours: int,
     active: bool,
 ) -> None:
-    receiver.otherwise = Answer(500)
+    receiver.otherwise = Reply(500)
     await deliver(deliverer, await event(conn, webhook_id))
     await conn.execute(
         'UPDATE "Webhook" SET "failingSince" = "failingSince" - make_interval(hours => $1)', hours
@@ -252,7 +253,7 @@ async def test_three_days_of_failures_pause_the_webhook(
 async def test_one_success_in_three_days_is_enough(
     deliverer: Deliverer, conn: Conn, user_id: str, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.extend([Answer(500), Answer(200), Answer(500)])
+    receiver.script(Reply(500), Reply(200), Reply(500))
     await deliver(deliverer, await event(conn, webhook_id))
     await conn.execute('UPDATE "Webhook" SET "failingSince" = "failingSince" - interval \'4 days\'')
     for _ in range(2):
@@ -263,7 +264,7 @@ async def test_one_success_in_three_days_is_enough(
 async def test_a_worker_that_dies_before_it_writes_down_leaves_the_event_to_another(
     deliverer: Deliverer, conn: Conn, user_id: str, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.append(Hang())
+    receiver.script(Hang())
     delivery_id = await event(conn, webhook_id)
     dying = asyncio.create_task(deliver(deliverer, delivery_id))
     await asyncio.to_thread(receiver.wait_for, 1)
@@ -282,7 +283,7 @@ async def test_a_worker_that_dies_before_it_writes_down_leaves_the_event_to_anot
 async def test_of_two_runs_at_once_the_one_that_fails_does_not_undo_the_other(
     deliverer: Deliverer, conn: Conn, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.extend([Hang(), Answer(200)])
+    receiver.script(Hang(), Reply(200))
     delivery_id = await event(conn, webhook_id)
     slow = asyncio.create_task(deliver(deliverer, delivery_id))
     await asyncio.to_thread(receiver.wait_for, 1)
@@ -296,7 +297,7 @@ async def test_of_two_runs_at_once_the_one_that_fails_does_not_undo_the_other(
 async def test_no_connection_is_held_while_sending(
     database_url: str, conn: Conn, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.append(Hang())
+    receiver.script(Hang())
     delivery_id = await event(conn, webhook_id)
     async with open_pool(database_url, size=1) as single:
         sender = WebhookSender(LOOPBACK, timeout_s=5)
@@ -318,7 +319,7 @@ async def test_no_connection_is_held_while_sending(
 async def test_calls_are_counted_exactly(
     deliverer: Deliverer, conn: Conn, user_id: str, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.extend([Answer(500)] * 10)
+    receiver.script(*[Reply(500)] * 10)
     ids = [await event(conn, webhook_id) for _ in range(30)]
     await asyncio.gather(*(deliver(deliverer, delivery_id) for delivery_id in ids))
     assert len(receiver.requests) == 30
@@ -328,7 +329,7 @@ async def test_calls_are_counted_exactly(
 async def test_a_webhook_that_was_deleted_meanwhile_gets_nothing_more(
     deliverer: Deliverer, conn: Conn, webhook_id: str, receiver: Receiver
 ) -> None:
-    receiver.script.append(Hang())
+    receiver.script(Hang())
     first, second = await event(conn, webhook_id), await event(conn, webhook_id)
     sending = asyncio.create_task(deliver(deliverer, first))
     await asyncio.to_thread(receiver.wait_for, 1)
@@ -395,7 +396,7 @@ async def test_a_slow_receiver_does_not_take_every_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(webhook_jobs, "_PLACE_TIMEOUT_S", 0.01)
-    receiver.script.extend([Hang()] * MAX_IN_FLIGHT_PER_WEBHOOK)
+    receiver.script(*[Hang()] * MAX_IN_FLIGHT_PER_WEBHOOK)
     other = await add_webhook(conn, user_id, receiver.url + "/other")
     ids = [await event(conn, webhook_id) for _ in range(MAX_IN_FLIGHT_PER_WEBHOOK + 1)]
     sending = [asyncio.create_task(deliver(deliverer, one)) for one in ids[:-1]]

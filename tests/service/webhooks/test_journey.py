@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.webhook_receiver import Answer, Receiver
+from tests.fakes.scripted_server import Reply
+from tests.fakes.webhook_receiver import Receiver
 from tests.running import Service
 
 
@@ -77,7 +78,7 @@ def test_a_ping_arrives_and_can_be_sent_again_under_its_id(client: httpx.Client,
 
 
 def test_a_failing_receiver_is_seen_in_the_log(client: httpx.Client, receiver: Receiver) -> None:
-    receiver.otherwise = Answer(500, body=b"out of order\x00")
+    receiver.otherwise = Reply(500, body=b"out of order\x00")
     made = add(client, receiver)
     path = f"/v1/webhooks/{made['id']}/deliveries"
     upload(client)
@@ -94,7 +95,7 @@ def test_a_failing_receiver_is_seen_in_the_log(client: httpx.Client, receiver: R
 def test_a_receiver_that_is_gone_pauses_it_and_activating_resumes_it(
     client: httpx.Client, receiver: Receiver
 ) -> None:
-    receiver.script.append(Answer(410))
+    receiver.script(Reply(410))
     made = add(client, receiver)
     path = f"/v1/webhooks/{made['id']}"
     client.post(f"{path}/test").raise_for_status()

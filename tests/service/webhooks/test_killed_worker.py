@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.fakes.webhook_receiver import Hang, Receiver
+from tests.fakes.scripted_server import Hang
+from tests.fakes.webhook_receiver import Receiver
 from tests.running import ENCRYPTION_KEY, SECRET, Service
 from tests.service.webhooks.conftest import LOOPBACK
 
@@ -41,7 +42,7 @@ def working(service: Service, home: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_event_comes_again_under_the_same_id(api: Service, receiver: Receiver, tmp_path: Path) -> None:
-    receiver.script.append(Hang())
+    receiver.script(Hang())
     with api.client() as client:
         made = client.post("/v1/webhooks", json={"url": receiver.url}).json()
         path = f"/v1/webhooks/{made['id']}"

@@ -17,7 +17,8 @@ from standardwebhooks import WebhookVerificationError
 
 from service.webhooks.sending import Attempt, Verdict, WebhookSender
 from service.webhooks.signing import new_secret
-from tests.fakes.webhook_receiver import Answer, Drip, Drop, Flood, Hang, Receiver, webhook_receiver
+from tests.fakes.scripted_server import Drip, Drop, Flood, Hang, Reply
+from tests.fakes.webhook_receiver import Receiver, webhook_receiver
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 SECRET = new_secret()
@@ -83,7 +84,7 @@ def test_secrets_are_random_and_of_the_documented_form() -> None:
 async def test_the_status_says_what_becomes_of_the_delivery(
     receiver: Receiver, status: int, verdict: Verdict
 ) -> None:
-    receiver.script.append(Answer(status))
+    receiver.script(Reply(status))
     attempt = await send(receiver.url)
     assert (attempt.status, attempt.verdict) == (status, verdict)
     assert (attempt.error is None) == (verdict is Verdict.DELIVERED)
@@ -105,22 +106,20 @@ async def test_the_status_says_what_becomes_of_the_delivery(
 async def test_a_receiver_may_ask_for_patience(
     receiver: Receiver, header: str, delay_s: float | None
 ) -> None:
-    receiver.script.append(Answer(503, {"Retry-After": header}))
+    receiver.script(Reply(503, headers={"Retry-After": header}))
     assert (await send(receiver.url)).retry_after_s == delay_s
 
 
 async def test_a_date_to_come_back_at_is_understood(receiver: Receiver) -> None:
     when = format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)
-    receiver.script.append(Answer(429, {"Retry-After": when}))
+    receiver.script(Reply(429, headers={"Retry-After": when}))
     delay_s = (await send(receiver.url)).retry_after_s
     assert delay_s is not None
     assert 290 < delay_s <= 300
 
 
 async def test_the_reply_is_kept_cleaned_and_cut(receiver: Receiver) -> None:
-    receiver.script.append(
-        Answer(400, body="wrong\x00 \x1b[31mcolour\r\n\ud7ff".encode() + b"\xff" + b"x" * 5000)
-    )
+    receiver.script(Reply(400, body="wrong\x00 \x1b[31mcolour\r\n\ud7ff".encode() + b"\xff" + b"x" * 5000))
     excerpt = (await send(receiver.url)).excerpt
     assert excerpt is not None
     assert excerpt.startswith("wrong [31mcolour\n")
@@ -129,7 +128,7 @@ async def test_the_reply_is_kept_cleaned_and_cut(receiver: Receiver) -> None:
 
 
 async def test_a_reply_without_end_is_left_after_its_beginning(receiver: Receiver) -> None:
-    receiver.script.append(Flood())
+    receiver.script(Flood())
     attempt = await send(receiver.url)
     assert attempt.verdict is Verdict.DELIVERED
     assert attempt.excerpt is not None
@@ -140,14 +139,14 @@ async def test_a_reply_without_end_is_left_after_its_beginning(receiver: Receive
 async def test_a_slow_receiver_has_the_whole_budget_and_no_more(
     receiver: Receiver, behaviour: Hang | Drip
 ) -> None:
-    receiver.script.append(behaviour)
+    receiver.script(behaviour)
     attempt = await send(receiver.url, timeout_s=0.3)
     assert (attempt.verdict, attempt.error, attempt.status) == (Verdict.RETRY, "timeout", None)
     assert 300 <= attempt.duration_ms < 5000
 
 
 async def test_a_dropped_connection_may_be_tried_again(receiver: Receiver) -> None:
-    receiver.script.append(Drop())
+    receiver.script(Drop())
     attempt = await send(receiver.url)
     assert (attempt.verdict, attempt.error) == (Verdict.RETRY, "connection_failed")
 
@@ -160,8 +159,8 @@ async def test_nobody_listening_may_be_tried_again() -> None:
 
 
 async def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
-    receiver.script.append(Answer(307, {"Location": "http://169.254.169.254/latest/meta-data"}))
-    receiver.script.append(Answer(308, {"Location": receiver.url}))
+    receiver.script(Reply(307, headers={"Location": "http://169.254.169.254/latest/meta-data"}))
+    receiver.script(Reply(308, headers={"Location": receiver.url}))
     for _ in range(2):
         attempt = await send(receiver.url)
         assert (attempt.verdict, attempt.error) == (Verdict.REFUSED, "redirected")

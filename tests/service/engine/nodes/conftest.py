@@ -7,7 +7,7 @@ import pytest
 
 from service.engine.nodes.base import RunContext
 from service.engine.services import Services
-from tests.fakes.scripted_server import RecordingServer, scripted_server
+from tests.fakes.scripted_server import ScriptedServer, scripted_server
 from tests.service.engine.calls import new_run, open_services
 
 
@@ -24,6 +24,6 @@ async def run(services: Services) -> RunContext:
 
 
 @pytest.fixture
-def remote() -> Iterator[RecordingServer]:
+def remote() -> Iterator[ScriptedServer]:
     with scripted_server() as running:
         yield running

@@ -21,8 +21,8 @@ from tests.fakes.scripted_server import (
     Drop,
     Flood,
     Hang,
-    RecordingServer,
     Reply,
+    ScriptedServer,
     redirect,
     scripted_server,
 )
@@ -32,7 +32,7 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
-def ask(services: Services, run: RunContext, remote: RecordingServer) -> Any:
+def ask(services: Services, run: RunContext, remote: ScriptedServer) -> Any:
     async def asked(data: Mapping[str, Any], **fields: Any) -> Any:
         given = {"url": f"{remote.url}/orders", **data}
         ((handle, item),) = await outputs("http", given, {}, **{"services": services, "run": run, **fields})
@@ -48,7 +48,7 @@ async def failure(ask: Any, data: Mapping[str, Any], **fields: Any) -> NodeError
     return raised.value
 
 
-async def test_a_get_brings_status_headers_and_json(ask: Any, remote: RecordingServer) -> None:
+async def test_a_get_brings_status_headers_and_json(ask: Any, remote: ScriptedServer) -> None:
     remote.script(Reply(200, b'{"n": 7}', {**JSON, "x-a": "b", "set-cookie": "session=secret"}))
     item = await ask({"query": {"q": "a b&c", "tag": ["x", "y"], "none": None}, "headers": {"X-Custom": 5}})
     assert (item["status"], item["body"], item["headers"]["x-a"]) == (200, {"n": 7}, "b")
@@ -77,7 +77,7 @@ async def test_a_get_brings_status_headers_and_json(ask: Any, remote: RecordingS
     ],
 )
 async def test_bodies_are_written_as_their_type_says(
-    ask: Any, remote: RecordingServer, data: dict[str, Any], body: bytes, media_type: str
+    ask: Any, remote: ScriptedServer, data: dict[str, Any], body: bytes, media_type: str
 ) -> None:
     await ask({"method": "POST", **data})
     (request,) = remote.requests
@@ -85,7 +85,7 @@ async def test_bodies_are_written_as_their_type_says(
 
 
 async def test_what_changes_something_carries_the_turns_idempotency_key(
-    ask: Any, remote: RecordingServer
+    ask: Any, remote: ScriptedServer
 ) -> None:
     for _ in range(2):
         await ask({"method": "POST", "body": {}}, key="turn-1")
@@ -95,7 +95,7 @@ async def test_what_changes_something_carries_the_turns_idempotency_key(
     assert remote.requests[-1].idempotency_key == "mine"
 
 
-async def test_bodies_of_replies_are_read_by_their_type(ask: Any, remote: RecordingServer) -> None:
+async def test_bodies_of_replies_are_read_by_their_type(ask: Any, remote: ScriptedServer) -> None:
     remote.script(
         Reply(200, b"caf\xe9", {"content-type": "text/plain; charset=latin-1"}),
         Reply(200, b'{"a": 1}', {"content-type": "text/plain"}),
@@ -110,7 +110,7 @@ async def test_bodies_of_replies_are_read_by_their_type(ask: Any, remote: Record
     assert (await ask({"responseType": "text"}))["body"] == '{"a": 1}'
 
 
-async def test_a_reply_that_cannot_be_read_fails(ask: Any, remote: RecordingServer) -> None:
+async def test_a_reply_that_cannot_be_read_fails(ask: Any, remote: ScriptedServer) -> None:
     remote.script(
         Reply(200, b"{", JSON),
         Reply(200, b"%PDF", {"content-type": "application/pdf"}),
@@ -121,7 +121,7 @@ async def test_a_reply_that_cannot_be_read_fails(ask: Any, remote: RecordingServ
     assert codes == ["unreadable_response"] * 3 + ["response_too_large"]
 
 
-async def test_a_reply_without_an_end_is_cut_off(ask: Any, remote: RecordingServer) -> None:
+async def test_a_reply_without_an_end_is_cut_off(ask: Any, remote: ScriptedServer) -> None:
     remote.script(Flood())
     error = await failure(ask, {})
     assert (error.code, error.retryable) == ("response_too_large", False)
@@ -132,7 +132,7 @@ async def test_a_reply_without_an_end_is_cut_off(ask: Any, remote: RecordingServ
     [(400, False), (404, False), (408, True), (425, True), (429, True), (500, True), (503, True)],
 )
 async def test_statuses_say_whether_another_try_may_go_better(
-    ask: Any, remote: RecordingServer, status: int, retryable: bool
+    ask: Any, remote: ScriptedServer, status: int, retryable: bool
 ) -> None:
     remote.script(Reply(status, b"", {"retry-after": "7"}))
     error = await failure(ask, {"query": {"token": "s3cret"}})
@@ -141,7 +141,7 @@ async def test_statuses_say_whether_another_try_may_go_better(
     assert error.detail == f"127.0.0.1 answered with status {status}."
 
 
-async def test_other_statuses_can_be_expected(ask: Any, remote: RecordingServer) -> None:
+async def test_other_statuses_can_be_expected(ask: Any, remote: ScriptedServer) -> None:
     remote.script(Reply(404, b"{}", JSON), Reply(302, b"", {"location": "/x"}), Reply(500, b"{}", JSON))
     assert (await ask({"successStatus": ["2xx", 404]}))["status"] == 404
     moved = await ask({"successStatus": ["3xx"], "followRedirects": False})
@@ -149,7 +149,7 @@ async def test_other_statuses_can_be_expected(ask: Any, remote: RecordingServer)
     assert (await failure(ask, {"successStatus": ["4xx"]})).code == "http_status"
 
 
-async def test_broken_connections_and_slow_servers_may_heal(ask: Any, remote: RecordingServer) -> None:
+async def test_broken_connections_and_slow_servers_may_heal(ask: Any, remote: ScriptedServer) -> None:
     remote.script(Drop(), Hang())
     dropped = await failure(ask, {})
     assert (dropped.code, dropped.retryable) == ("connection_failed", True)
@@ -179,7 +179,7 @@ async def test_nothing_private_is_asked(ask: Any, url: str) -> None:
 
 
 async def test_loopback_is_private_unless_the_operator_allows_it(
-    database_url: str, tmp_path: Path, remote: RecordingServer
+    database_url: str, tmp_path: Path, remote: ScriptedServer
 ) -> None:
     async with open_services(database_url, tmp_path / "other", workflow_allowed_networks="") as services:
         run = await new_run(services)
@@ -189,7 +189,7 @@ async def test_loopback_is_private_unless_the_operator_allows_it(
     assert remote.requests == []
 
 
-async def test_redirects_are_followed_as_browsers_do(ask: Any, remote: RecordingServer) -> None:
+async def test_redirects_are_followed_as_browsers_do(ask: Any, remote: ScriptedServer) -> None:
     remote.script(
         redirect("/seen", 303), Reply(200, b"{}", JSON), redirect("/kept", 307), Reply(200, b"{}", JSON)
     )
@@ -200,7 +200,7 @@ async def test_redirects_are_followed_as_browsers_do(ask: Any, remote: Recording
     assert seen[3] == ("POST", "/kept", b'{"a":1}')
 
 
-async def test_a_redirect_goes_nowhere_private_and_not_on_for_ever(ask: Any, remote: RecordingServer) -> None:
+async def test_a_redirect_goes_nowhere_private_and_not_on_for_ever(ask: Any, remote: ScriptedServer) -> None:
     remote.script(redirect("http://10.0.0.1/"))
     assert (await failure(ask, {})).code == "address_refused"
     remote.script(redirect("file:///etc/passwd"))
@@ -212,7 +212,7 @@ async def test_a_redirect_goes_nowhere_private_and_not_on_for_ever(ask: Any, rem
 
 
 async def test_nothing_secret_goes_along_to_another_host(
-    ask: Any, remote: RecordingServer, services: Services, run: RunContext
+    ask: Any, remote: ScriptedServer, services: Services, run: RunContext
 ) -> None:
     await add_credential(services, run, "api", "bearer", {"token": "s3cret"})
     secrets = {"X-Api-Key": "k3y", "Cookie": "c00kie"}
@@ -242,14 +242,14 @@ async def test_nothing_secret_goes_along_to_another_host(
     ],
 )
 async def test_headers_of_the_connection_cannot_be_set(
-    ask: Any, remote: RecordingServer, headers: dict[str, str]
+    ask: Any, remote: ScriptedServer, headers: dict[str, str]
 ) -> None:
     error = await failure(ask, {"headers": headers})
     assert (error.code, error.field) == ("bad_config", "data.headers")
     assert remote.requests == []
 
 
-async def test_a_body_that_is_too_large_is_not_sent(ask: Any, remote: RecordingServer) -> None:
+async def test_a_body_that_is_too_large_is_not_sent(ask: Any, remote: ScriptedServer) -> None:
     error = await failure(ask, {"method": "POST", "body": "x" * (1024 * 1024 + 1)})
     assert (error.code, remote.requests) == ("request_too_large", [])
 
@@ -296,7 +296,7 @@ async def add_credential(
 )
 async def test_credentials_become_headers(
     ask: Any,
-    remote: RecordingServer,
+    remote: ScriptedServer,
     services: Services,
     run: RunContext,
     kind: str,
@@ -310,7 +310,7 @@ async def test_credentials_become_headers(
 
 
 async def test_a_credential_is_used_only_where_it_belongs(
-    ask: Any, remote: RecordingServer, services: Services, run: RunContext
+    ask: Any, remote: ScriptedServer, services: Services, run: RunContext
 ) -> None:
     await add_credential(services, run, "elsewhere", "bearer", {"token": "s3cret"}, ("*.example.com",))
     await add_credential(services, run, "signing", "hmac", {"secret": "s3cret"})
