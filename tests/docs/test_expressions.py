@@ -16,8 +16,8 @@ from service.engine.expressions import (
     Limits,
     evaluate,
 )
+from service.engine.expressions.functions import EXAMPLE, MAX_PATH, MAX_RANGE
 from service.engine.expressions.language import MAX_DEPTH
-from service.engine.expressions.table import EXAMPLE, MAX_PATH, MAX_RANGE
 from tests.docs.markdown import ROOT, fences, table_rows
 from tests.service.engine.expressions.attempts import ATTEMPTS, Attempt
 

@@ -16,8 +16,8 @@ from service.engine.expressions.evaluation import (
     node_references,
     render,
 )
+from service.engine.expressions.functions import FILTERS, FUNCTIONS, TESTS, Entry
 from service.engine.expressions.language import ExpressionError
-from service.engine.expressions.table import FILTERS, FUNCTIONS, TESTS, Entry
 
 __all__ = [
     "FILTERS",

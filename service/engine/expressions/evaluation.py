@@ -11,6 +11,7 @@ import msgspec
 from jinja2 import Template, Undefined, UndefinedError, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 
+from service.engine.expressions.functions import FUNCTIONS
 from service.engine.expressions.language import (
     Budget,
     ExpressionError,
@@ -24,7 +25,6 @@ from service.engine.expressions.language import (
 )
 from service.engine.expressions.sandbox import Sandbox
 from service.engine.expressions.syntax import ROOTS, names_in, node_ids_in, parse
-from service.engine.expressions.table import FUNCTIONS
 
 __all__ = [
     "ROOTS",

@@ -15,8 +15,8 @@ from jinja2 import Undefined
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from service.engine.expressions.functions import FILTERS, TESTS, contained, kind_of, same
 from service.engine.expressions.language import Refusal, budget, counted, missing, shortened, to_text
-from service.engine.expressions.table import FILTERS, TESTS, contained, kind_of, same
 
 CONCAT = "concat of the operator ~"
 CUT = "cut of x[a:b]"

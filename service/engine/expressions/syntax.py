@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.visitor import NodeTransformer
 
+from service.engine.expressions.functions import FILTERS, FUNCTIONS, TESTS, Entry
 from service.engine.expressions.language import MAX_INTEGER, ExpressionError, Limits, shortened
 from service.engine.expressions.sandbox import COMPARE, CONCAT, CUT, INERT, Sandbox
-from service.engine.expressions.table import FILTERS, FUNCTIONS, TESTS, Entry
 
 ROOTS = ("input", "item", "items", "nodes", "trigger", "execution", "workflow", "now", "loop")
 

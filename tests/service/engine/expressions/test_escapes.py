@@ -4,8 +4,8 @@ import pytest
 from jinja2 import Undefined
 
 from service.engine.expressions import ExpressionError, evaluate
+from service.engine.expressions.functions import FILTERS, TESTS
 from service.engine.expressions.sandbox import COMPARE, CONCAT, CUT, Sandbox
-from service.engine.expressions.table import FILTERS, TESTS
 from tests.service.engine.expressions.attempts import ATTEMPTS, SCOPE, Attempt
 
 

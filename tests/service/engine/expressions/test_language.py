@@ -18,7 +18,7 @@ from service.engine.expressions import (
     node_references,
     render,
 )
-from service.engine.expressions.table import EXAMPLE
+from service.engine.expressions.functions import EXAMPLE
 
 SCOPE: dict[str, Any] = {
     "input": EXAMPLE,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.engine.expressions import ExpressionError, Limits, evaluate, render
 from service.engine.expressions.evaluation import ROOTS
-from service.engine.expressions.table import FILTERS, FUNCTIONS, TESTS
+from service.engine.expressions.functions import FILTERS, FUNCTIONS, TESTS
 
 # Of the time that an expression has, and of the machine: what is stopped late stops within one operation.
 PATIENCE_S = 2.0
