@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from db import execution_history, workflow_runs
+from db import execution_history, workflow_steps
 from db.execution_history import ExecutionDetail, Runnable
 from db.executions import find_cause
 from db.jobs import enqueue_run
@@ -135,7 +135,7 @@ async def cancel(pool: Pool, caller: Caller, row: ExecutionDetail) -> bool:
     async with as_caller(pool, caller.subject) as conn, as_service(conn):
         canceled = await execution_history.cancel_execution(conn, row.id)
         for execution_id in canceled:
-            await workflow_runs.drop_progress(conn, execution_id, keep_steps=True)
+            await workflow_steps.drop_progress(conn, execution_id, keep_steps=True)
         waiter = await execution_history.find_waiter(conn, row.id) if canceled else None
         if waiter is not None and waiter.parent_step is not None and waiter.parent_execution_id is not None:
             await enqueue_run(conn, waiter.parent_execution_id)
@@ -146,7 +146,7 @@ async def resume(pool: Pool, caller: Caller, row: ExecutionDetail, node_id: str 
     """Give a waiting execution its answer; return the node that gets it. Raises Problem."""
     require_run(caller, row)
     async with as_caller(pool, caller.subject) as conn, as_service(conn):
-        found = await workflow_runs.resume_reply(conn, row.id, node_id, reply)
+        found = await workflow_steps.resume_reply(conn, row.id, node_id, reply)
         if found is None:
             raise Problem(HTTPStatus.CONFLICT, "Nothing in this execution waits for a reply now.")
         await enqueue_run(conn, row.id)

@@ -12,7 +12,7 @@ from litestar import HttpMethod, Request, Response, post, route
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
-from db import workflow_runs
+from db import workflow_steps
 from db.events import Events
 from db.executions import find_cause
 from db.jobs import enqueue_run
@@ -106,7 +106,7 @@ async def resume_run(
         read_body(request.method, request.headers.get("content-type", ""), body, _query(request))
     )
     async with as_system(pool) as conn:
-        found = await workflow_runs.resume_reply(conn, execution_id, node, reply)
+        found = await workflow_steps.resume_reply(conn, execution_id, node, reply)
         if found is None:
             raise Problem(
                 HTTPStatus.CONFLICT, "Nothing waits for a reply here: it has come, or is not asked for yet."

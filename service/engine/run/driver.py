@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
-from db import workflow_runs
+from db import workflow_runs, workflow_steps
 from db.errors import Refused
-from db.workflow_runs import ClaimedRun, StepRow
+from db.workflow_runs import ClaimedRun
+from db.workflow_steps import StepRow, StepStatus
 from service.engine.definition import OUTPUT, NodeDef
 from service.engine.errors import EngineError, NodeError
 from service.engine.expressions import ExpressionError, render
@@ -434,7 +435,7 @@ class Driver:
 
     async def _reload_waiting(self) -> None:
         async with self._services.pool.acquire() as conn:
-            steps = await workflow_runs.list_steps(conn, self._claimed.execution_id)
+            steps = await workflow_steps.list_steps(conn, self._claimed.execution_id)
         for step in steps:
             if step.status == "waiting":
                 self._waiting[step.node_id, step.iteration] = step
@@ -444,7 +445,7 @@ class Driver:
 def _step(
     node_id: str,
     iteration: str,
-    status: workflow_runs.StepStatus,
+    status: StepStatus,
     at: datetime,
     outputs: list[tuple[str, int, Any]],
 ) -> StepRow:

@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
-from db import executions, workflow_runs
+from db import executions, workflow_runs, workflow_steps
 from db.errors import Refused
 from db.jobs import enqueue_run
 from db.pool import Conn
 from db.tenancy import as_system
-from db.workflow_runs import ClaimedRun, LogEntry, StepItemRow, StepRow
+from db.workflow_runs import ClaimedRun
+from db.workflow_steps import LogEntry, StepItemRow, StepRow
 from service.engine.errors import NodeError
 from service.engine.nodes.base import CallWorkflow
 from service.engine.run.log import RunLog
@@ -89,7 +90,7 @@ class RunLedger:
         self, conn: Conn, node_id: str, iteration: str, index: int, outputs: Sequence[Output]
     ) -> None:
         row = StepItemRow(node_id=node_id, iteration=iteration, item_index=index, outputs=list(outputs))
-        if not await workflow_runs.write_step_item(
+        if not await workflow_steps.write_step_item(
             conn, self._claimed.execution_id, self._claimed.epoch, row
         ):
             raise RunInterrupted
@@ -113,7 +114,7 @@ class RunLedger:
         deferred, self._deferred = self._deferred, []
         entries = self._log.take()
         try:
-            is_ours = await workflow_runs.write_steps(
+            is_ours = await workflow_steps.write_steps(
                 conn,
                 self._claimed.execution_id,
                 self._claimed.epoch,

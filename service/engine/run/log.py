@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from db.workflow_runs import LogEntry
+from db.workflow_steps import LogEntry
 from service.engine.secret_text import is_secret_name, replace_keys
 
 MAX_ENTRIES = 1_000

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.workflow_runs import StepRow
+from db.workflow_steps import StepRow
 from service.engine.definition import ERROR
 from service.engine.graph import Graph
 

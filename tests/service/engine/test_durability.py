@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from db import workflow_runs
+from db import workflow_runs, workflow_steps
 from db.tenancy import as_system
 from tests.fakes.recording_server import RecordingServer
 from tests.service.engine.conftest import Engine, node, open_engine
@@ -122,9 +122,9 @@ async def test_a_wait_lays_the_run_aside_and_a_reply_takes_it_up(engine: Engine)
     waiting = await engine.run(drawn, {"q": 1})
     assert (waiting["status"], waiting["state"]) == ("RUNNING", "waiting")
     async with as_system(engine.pool) as conn:
-        assert await workflow_runs.resume_reply(conn, waiting["id"], "start", {}) is None
-        assert await workflow_runs.resume_reply(conn, waiting["id"], None, {"word": "yes"}) == "ask"
-        assert await workflow_runs.resume_reply(conn, waiting["id"], None, {"word": "again"}) is None
+        assert await workflow_steps.resume_reply(conn, waiting["id"], "start", {}) is None
+        assert await workflow_steps.resume_reply(conn, waiting["id"], None, {"word": "yes"}) == "ask"
+        assert await workflow_steps.resume_reply(conn, waiting["id"], None, {"word": "again"}) is None
     await engine.workflows.runner.run(waiting["id"])
     done = await engine.execution(waiting["id"])
     assert done["status"] == "SUCCESS", done["error"]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from pgqueuer.models import Job
 
-from db import workflow_runs
+from db import workflow_steps
 from db.ai_models import insert_model
 from db.tenancy import as_system
 from ingest.pipeline import ingest_document
@@ -198,7 +198,7 @@ async def test_a_question_is_answered_from_documents_or_by_a_person(engine: Engi
     assert "Which parrot" in asked["message"]
     assert f"/{waiting['id']}." in asked["message"]
     async with as_system(engine.pool) as conn:
-        assert await workflow_runs.resume_reply(conn, waiting["id"], None, {"answer": "None."}) == "wait"
+        assert await workflow_steps.resume_reply(conn, waiting["id"], None, {"answer": "None."}) == "wait"
     await engine.workflows.runner.run(waiting["id"])
     done = await engine.execution(waiting["id"])
     assert done["status"] == "SUCCESS", done["error"]
