@@ -41,16 +41,6 @@ async def find_credential(conn: Conn, space_id: str, name: str) -> CredentialRow
     return CredentialRow(**row) if row else None
 
 
-async def list_sealed(conn: Conn, space_id: str, names: Sequence[str]) -> list[CredentialRow]:
-    """Return those of a space that are called so, without noting a use; conn is the service's."""
-    rows = await conn.fetch(
-        "SELECT id, kind, hosts, sealed FROM credential WHERE space_id = $1 AND name = ANY($2::text[])",
-        space_id,
-        list(names),
-    )
-    return [CredentialRow(**row) for row in rows]
-
-
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """What people see of one: all but the secret."""
 

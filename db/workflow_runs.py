@@ -61,6 +61,8 @@ async def claim_run(conn: Conn, execution_id: str, lease: timedelta) -> ClaimedR
             SET epoch = epoch + 1, leased_until = now() + $2, state = 'active', wake_at = NULL, poked = false,
                 fruitless = fruitless + 1
             WHERE execution_id = $1 AND state <> 'ended' AND (leased_until IS NULL OR leased_until < now())
+              -- A job of an earlier wait, which has been waited for anew since, wakes nobody.
+              AND (state = 'active' OR wake_at <= now() + interval '1 second')
             RETURNING epoch
         ),
         told AS (
@@ -111,20 +113,38 @@ async def claim_run(conn: Conn, execution_id: str, lease: timedelta) -> ClaimedR
     )
 
 
-async def renew_leases(conn: Conn, turns: Mapping[str, int], lease: timedelta) -> set[str]:
-    """Keep runs that are being driven, by id and turn; return those that are still ours."""
+class Held(msgspec.Struct, frozen=True):
+    """A run that a worker holds: its turn, and how long it may still work."""
+
+    epoch: int
+    time_left_s: float
+
+
+async def renew_leases(conn: Conn, held: Mapping[str, Held], lease: timedelta) -> set[str]:
+    """Hold runs for another while; return those that are still ours. held: by execution."""
     rows = await conn.fetch(
         """
-        UPDATE workflow_run r SET leased_until = now() + $3
-        FROM unnest($1::text[], $2::integer[]) AS t (execution_id, epoch)
+        UPDATE workflow_run r SET leased_until = now() + $3, time_left_s = GREATEST(t.time_left_s, 0)
+        FROM unnest($1::text[], $2::integer[], $4::float8[]) AS t (execution_id, epoch, time_left_s)
         WHERE r.execution_id = t.execution_id AND r.epoch = t.epoch AND r.state = 'active'
         RETURNING r.execution_id
         """,
-        list(turns),
-        list(turns.values()),
+        list(held),
+        [one.epoch for one in held.values()],
         lease,
+        [one.time_left_s for one in held.values()],
     )
     return {row["execution_id"] for row in rows}
+
+
+async def hold_turn(conn: Conn, execution_id: str, epoch: int) -> bool:
+    """Return whether the turn is still ours; nobody ends the run, or takes it over, until the transaction ends."""
+    held: bool | None = await conn.fetchval(
+        "SELECT true FROM workflow_run WHERE execution_id = $1 AND epoch = $2 AND state = 'active' FOR SHARE",
+        execution_id,
+        epoch,
+    )
+    return held or False
 
 
 async def suspend_run(
@@ -246,12 +266,14 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     output: Any
     error: Any
+    parent_execution_id: str | None
 
 
 async def find_children(conn: Conn, execution_ids: Sequence[str]) -> dict[str, Child]:
     rows = await conn.fetch(
         """
-        SELECT "id" AS execution_id, "status"::text AS status, "outputData" AS output, "errorData" AS error
+        SELECT "id" AS execution_id, "status"::text AS status, "outputData" AS output, "errorData" AS error,
+               "parentExecutionId" AS parent_execution_id
         FROM "WorkflowExecution" WHERE "id" = ANY($1::text[])
         """,
         list(execution_ids),

@@ -60,13 +60,14 @@ _MINE_AND_FRUITFUL = """
 """
 
 
-async def list_steps(conn: Conn, execution_id: str) -> list[StepRow]:
+async def list_steps(conn: Conn, execution_id: str, status: StepStatus | None = None) -> list[StepRow]:
     rows = await conn.fetch(
         """
         SELECT node_id, iteration, status, outputs, error, attempts, started_at, finished_at, waiting, wake_at, resumed
-        FROM workflow_step WHERE execution_id = $1
+        FROM workflow_step WHERE execution_id = $1 AND ($2::text IS NULL OR status = $2)
         """,
         execution_id,
+        status,
     )
     return [StepRow(**row) for row in rows]
 
@@ -161,6 +162,15 @@ async def resume_reply(conn: Conn, execution_id: str, node_id: str | None, data:
 
     node_id unset: the one that has waited longest. conn is in a transaction, and a job is to be enqueued in it.
     """
+    # The run before its step, as its worker holds them: the two must not wait for each other.
+    await conn.execute(
+        """
+        UPDATE workflow_run
+        SET wake_at = CASE WHEN state = 'waiting' THEN now() END, poked = poked OR state = 'active'
+        WHERE execution_id = $1 AND state <> 'ended'
+        """,
+        execution_id,
+    )
     found: str | None = await conn.fetchval(
         """
         WITH waiting AS (
@@ -184,6 +194,30 @@ async def resume_reply(conn: Conn, execution_id: str, node_id: str | None, data:
         data,
     )
     return found
+
+
+async def settle_waits(conn: Conn, execution_id: str, epoch: int) -> list[StepRow]:
+    """Note for which waits the time is over, and return the steps that wait, with what has come for them.
+
+    What is noted so takes no reply any more; where one came before, that counts.
+    """
+    await conn.execute(
+        f"""
+        WITH {_MINE}
+        over AS (
+            SELECT s.node_id, s.iteration, jsonb_object_agg(w.key, '{{"timed_out": true}}'::jsonb) AS waits
+            FROM mine JOIN workflow_step s USING (execution_id), jsonb_each(s.waiting) AS w
+            WHERE s.status = 'waiting' AND (w.value ->> 'until')::timestamptz <= now()
+              AND NOT COALESCE(s.resumed ? w.key, false)
+            GROUP BY s.node_id, s.iteration
+        )
+        UPDATE workflow_step s SET resumed = over.waits || COALESCE(s.resumed, '{{}}')
+        FROM over WHERE s.execution_id = $1 AND s.node_id = over.node_id AND s.iteration = over.iteration
+        """,  # noqa: S608 - a text of ours
+        execution_id,
+        epoch,
+    )
+    return await list_steps(conn, execution_id, "waiting")
 
 
 async def drop_progress(conn: Conn, execution_id: str, *, keep_steps: bool) -> None:

@@ -232,7 +232,8 @@ CREATE TRIGGER count_execution_start AFTER INSERT ON "WorkflowExecution"
 
 -- Whoever waits for an execution looks again, however it ended: a worker finds that it is time.
 CREATE FUNCTION wake_parent(parent text) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
-    UPDATE workflow_run SET wake_at = LEAST(wake_at, now()) WHERE execution_id = parent AND state = 'waiting'
+    UPDATE workflow_run SET wake_at = CASE WHEN state = 'waiting' THEN now() END, poked = poked OR state = 'active'
+    WHERE execution_id = parent AND state <> 'ended'
 $$;
 CREATE FUNCTION wake_parent_of_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN

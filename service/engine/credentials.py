@@ -1,15 +1,13 @@
 """Secrets that nodes use by name, opened where they are used and nowhere else."""
 
 import base64
-import contextlib
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from db.credentials import CredentialRow, find_credential, list_sealed
-from service.engine.definition import NodeDef
+from db.credentials import CredentialRow, find_credential
 from service.engine.errors import NodeError
 from service.engine.run.log import note_secret
 from service.engine.services import Services
@@ -57,8 +55,16 @@ def open_value(secret_box: SecretBox, row: CredentialRow) -> Value:
         raise NodeError("The credential cannot be read: set it anew.", code="credential_unreadable") from None
 
 
-async def open_credential(services: Services, space_id: str, name: str, url: str) -> dict[str, str]:
-    """Return the headers that a credential of the space adds to a request. Raises NodeError."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a credential adds to a request, and what of that nobody else is to see."""
+
+    headers: dict[str, str]
+    secrets: tuple[str, ...]
+
+
+async def open_credential(services: Services, space_id: str, name: str, url: str) -> Opened:
+    """Return what a credential of the space sends along. Raises NodeError."""
     async with services.pool.acquire() as conn:
         row = await find_credential(conn, space_id, storable(name))
     if row is None:
@@ -74,46 +80,25 @@ async def open_credential(services: Services, space_id: str, name: str, url: str
             code="credential_host",
             field="data.credential",
         )
-    value = open_value(services.secret_box, row)
-    _note(value)
+    opened = _opened(open_value(services.secret_box, row))
+    for secret in opened.secrets:
+        note_secret(secret)
+    return opened
+
+
+def _opened(value: Value) -> Opened:
     match value:
         case Bearer(token=token):
-            return {"Authorization": f"Bearer {token}"}
-        case Basic():
-            return {"Authorization": f"Basic {_encoded(value)}"}
+            return Opened({"Authorization": f"Bearer {token}"}, (token,))
+        case Basic(username=username, password=password):
+            encoded = base64.b64encode(f"{username}:{password}".encode()).decode()
+            return Opened({"Authorization": f"Basic {encoded}"}, (password, encoded))
         case Header(name=header, value=secret):
-            return {header: secret}
+            return Opened({header: secret}, (secret,))
         case Hmac():
             raise NodeError(
                 "A credential of kind hmac signs webhooks; it is sent nowhere.", code="credential_unusable"
             )
-
-
-async def note_credentials(services: Services, space_id: str, nodes: Sequence[NodeDef]) -> None:
-    """Keep what earlier turns of a run sent out of the log of this one: it may be in the items that came of it."""
-    named = {node.data.get("credential") for node in nodes}
-    names = [storable(name) for name in named if isinstance(name, str)]
-    if not names:
-        return
-    async with services.pool.acquire() as conn:
-        rows = await list_sealed(conn, space_id, names)
-    for row in rows:
-        # One that cannot be read was sent nowhere, and whoever needs it is told.
-        with contextlib.suppress(NodeError):
-            _note(open_value(services.secret_box, row))
-
-
-def _note(value: Value) -> None:
-    match value:
-        case Bearer(token=secret) | Header(value=secret) | Hmac(secret=secret):
-            note_secret(secret)
-        case Basic(password=password):
-            note_secret(password)
-            note_secret(_encoded(value))
-
-
-def _encoded(value: Basic) -> str:
-    return base64.b64encode(f"{value.username}:{value.password}".encode()).decode()
 
 
 def _covers(wanted: str, host: str) -> bool:

@@ -55,6 +55,8 @@ class Parent:
     execution_id: str
     step: str
     waits: bool
+    root_id: str
+    """What the effects of the called one go by, however often that step is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ async def start_execution(
         workflow_id=workflow_id,
         version=number,
         plan=_plan(plan, trigger, start_node, triggered_by),
-        root_id=retried.root_id if retried else execution_id,
+        root_id=retried.root_id if retried else parent.root_id if parent else execution_id,
         depth=depth,
         parent_step=parent.step if parent else None,
         waited_for=parent is not None and parent.waits,

@@ -18,6 +18,15 @@ class TooLarge(EngineError):
         self.size_bytes = size_bytes
 
 
+def too_large(size_bytes: int) -> dict[str, Any]:
+    """Return what stands for an output that is not kept."""
+    return {"too_large": True, "size_bytes": size_bytes, "max_bytes": MAX_INPUT_BYTES}
+
+
+def is_too_large(output: Any) -> bool:
+    return isinstance(output, dict) and output.keys() == too_large(0).keys() and output["too_large"] is True
+
+
 def storable(value: Any, what: str, at_most: int = MAX_INPUT_BYTES) -> Any:
     """Return value without NUL characters and lone surrogates. Raises TooLarge, and EngineError for what is no JSON."""
     try:

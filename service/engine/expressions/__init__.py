@@ -15,6 +15,7 @@ from service.engine.expressions.evaluation import (
     is_one_expression,
     node_references,
     render,
+    speaks_of_item,
 )
 from service.engine.expressions.functions import FILTERS, FUNCTIONS, TESTS, Entry
 from service.engine.expressions.language import ExpressionError
@@ -33,4 +34,5 @@ __all__ = [
     "is_one_expression",
     "node_references",
     "render",
+    "speaks_of_item",
 ]

@@ -35,9 +35,11 @@ __all__ = [
     "is_one_expression",
     "node_references",
     "render",
+    "speaks_of_item",
 ]
 
 _OPEN = "{{"
+_OF_ITEMS = frozenset({"input", "item", "nodes"})
 _RESULT = "result"
 _SANDBOX = Sandbox()
 _DEFAULT = Limits()
@@ -66,6 +68,19 @@ def check(text: str) -> list[str]:
         if piece.expression is not None:
             names |= names_in(piece.expression)
     return sorted(names & set(ROOTS))
+
+
+def speaks_of_item(value: Any) -> bool:
+    """Return whether the expressions in a value give something else for each item. Raises ExpressionError."""
+    match value:
+        case str():
+            return holds_expression(value) and not _OF_ITEMS.isdisjoint(check(value))
+        case list():
+            return any(map(speaks_of_item, value))
+        case dict():
+            return any(map(speaks_of_item, value.values()))
+        case _:
+            return False
 
 
 def node_references(text: str) -> set[str]:

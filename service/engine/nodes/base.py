@@ -69,8 +69,8 @@ class Call(Generic[C]):
     """The item; of a `whole` type the first, or {}."""
     items: Sequence[Item]
     """All that came in, in order."""
-    items_by_handle: Mapping[str, Sequence[Item]]
-    """The same by the handle that they came in by."""
+    handles: Sequence[str]
+    """Which handle each of them came in by."""
     idempotency_key: str
     """The same in every try, on every worker, and when a failed run is taken up."""
     attempt: int
@@ -94,10 +94,12 @@ class Emit:
 
     commit runs in the transaction that writes the node's end down (as the service, no network in it), so that what it
     changes in our database happens exactly once. If it returns an item, that replaces the first one here.
+    origins: which of call.items each stems from, where that is not the item at hand.
     """
 
     outputs: Sequence[tuple[str, Item]]
     commit: InTransaction | None = None
+    origins: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,10 @@ class NodeType(Generic[C]):
     def outputs(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the handles that connections may leave by."""
         return (OUTPUT,)
+
+    def fallback_handle(self, data: Mapping[str, Any]) -> str:
+        """Return the handle by which an item goes on that the node failed for, where the run goes on."""
+        return next(iter(self.outputs(data)), OUTPUT)
 
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return what a typed config cannot say about data: (key, what is wrong)."""

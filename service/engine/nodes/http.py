@@ -1,7 +1,8 @@
 """http: one request for each item, to any public address."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from service.engine.errors import NodeError
 from service.engine.nodes.base import Call, Config, Emit, NodeType, emit
 from service.engine.nodes.text import as_text
 from service.engine.requests import MAX_REQUEST_BYTES, Reply, Request, host_of, send
+from service.engine.run.log import HIDDEN, MIN_SECRET_CHARS
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 DEFAULT_TIMEOUT_S = 60.0
@@ -116,11 +118,11 @@ class Http(NodeType[HttpConfig]):
         content, media_type = _content(config)
         headers = _headers(call, media_type)
         url = _address(config)
+        secrets: tuple[str, ...] = ()
         if config.credential is not None:
-            credential = await open_credential(
-                call.services, call.run.space_id, config.credential, config.url
-            )
-            headers = _overlaid(headers, credential)
+            opened = await open_credential(call.services, call.run.space_id, config.credential, config.url)
+            headers = _overlaid(headers, opened.headers)
+            secrets = opened.secrets
         reply = await send(
             Request(config.method, url, headers, content),
             call.services.settings.workflow_networks,
@@ -130,12 +132,24 @@ class Http(NodeType[HttpConfig]):
         )
         if not _succeeds(reply.status, config.success_status):
             raise _status_error(config, reply)
+        # Some repeat what they were sent. From here on it would be in items, logs and other workflows.
+        reply = _without(reply, secrets)
         body = _read(reply, config.response_type)
         if config.output_mode == "body":
             return emit(body)
         # A cookie is a secret of whoever is signed in by it.
         shown = {name: value for name, value in reply.headers.items() if name != "set-cookie"}
         return emit({"status": reply.status, "headers": shown, "body": body})
+
+
+def _without(reply: Reply, secrets: Sequence[str]) -> Reply:
+    content, headers = reply.content, reply.headers
+    for secret in secrets:
+        if len(secret) >= MIN_SECRET_CHARS:
+            for written in {secret.encode(), msgspec.json.encode(secret)[1:-1]}:
+                content = content.replace(written, HIDDEN.encode())
+            headers = {name: value.replace(secret, HIDDEN) for name, value in headers.items()}
+    return replace(reply, content=content, headers=headers)
 
 
 def _header_problem(name: str) -> str | None:

@@ -31,6 +31,9 @@ class If(NodeType[IfConfig]):
     def outputs(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         return ("true", "false")
 
+    def fallback_handle(self, data: Mapping[str, Any]) -> str:
+        return "false"
+
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         return check_conditions(data)
 

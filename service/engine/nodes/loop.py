@@ -20,7 +20,10 @@ MAX_PASSES = 1_000
 class LoopConfig(Config, frozen=True, kw_only=True):
     items: Annotated[
         list[Any] | None,
-        msgspec.Meta(description="What to go through, mostly an expression. Unset: the items that come in."),
+        msgspec.Meta(
+            description="What to go through, mostly an expression; evaluated for each item that comes in, where it "
+            "speaks of one. Unset: the items that come in."
+        ),
     ] = None
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=1_000, description="Items of one pass.")] = 1
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=10, description="Passes at a time.")] = 1

@@ -62,47 +62,56 @@ class Merge(NodeType[MergeConfig]):
         given = [_given(call, number) for number in range(1, config.inputs + 1)]
         match config.mode:
             case "append":
-                items: Iterable[Item] = (item for some in given for item in some)
+                rows: Iterable[Row] = ((one,) for some in given for one in some)
             case "first":
-                items = next((some for some in given if some), [])
+                rows = ((one,) for one in next((some for some in given if some), []))
             case "combineByPosition":
-                items = _by_position(given, keep_unpaired=config.keep_unpaired)
+                rows = _by_position(given, keep_unpaired=config.keep_unpaired)
             case "combineByField":
-                items = _by_field(given, config.field, keep_unpaired=config.keep_unpaired)
-        return Emit([(OUTPUT, item) for item in items])
+                rows = _by_field(given, config.field, keep_unpaired=config.keep_unpaired)
+        made = [_combined(row) if config.mode.startswith("combine") else _only(row) for row in rows]
+        return Emit([(OUTPUT, item) for _, item in made], origins=[origin for origin, _ in made])
+
+
+Numbered = tuple[int, Item]
+"""An item, and its place among all that came in."""
+Row = tuple[Numbered | None, ...]
+"""What is combined into one item, by input; None where one of them has none."""
 
 
 def _handle(number: int) -> str:
     return f"{INPUT}-{number}"
 
 
-def _given(call: Call[MergeConfig], number: int) -> list[Item]:
-    unnamed = call.items_by_handle.get(INPUT, ()) if number == 1 else ()
-    return [*unnamed, *call.items_by_handle.get(_handle(number), ())]
+def _given(call: Call[MergeConfig], number: int) -> list[Numbered]:
+    names = {_handle(number), INPUT} if number == 1 else {_handle(number)}
+    came = enumerate(zip(call.handles, call.items, strict=True))
+    # What names no handle first.
+    return [
+        (place, item) for place, (handle, item) in sorted(came, key=lambda one: one[1][0]) if handle in names
+    ]
 
 
-def _by_position(given: Sequence[Sequence[Item]], *, keep_unpaired: bool) -> list[Item]:
-    rows = zip_longest(*given) if keep_unpaired else zip(*given, strict=False)
-    return [_combined(row) for row in rows]
+def _by_position(given: Sequence[Sequence[Numbered]], *, keep_unpaired: bool) -> list[Row]:
+    return list(zip_longest(*given) if keep_unpaired else zip(*given, strict=False))
 
 
-def _by_field(given: Sequence[Sequence[Item]], field: str, *, keep_unpaired: bool) -> list[Item]:
+def _by_field(given: Sequence[Sequence[Numbered]], field: str, *, keep_unpaired: bool) -> list[Row]:
     """Return each item of the first input, with the first of every other input that has the same value.
 
     With keep_unpaired, what has no partner in the first input comes after.
     """
     if not field:
         raise NodeError("field is empty: combineByField goes by it.", code="bad_config", field="data.field")
-    left, *others = ([(_key(item, field), item) for item in some] for some in given)
+    left, *others = ([(_key(one[1], field), one) for one in some] for some in given)
     # Reversed, so that the first of several stays.
     indexes = [dict(reversed(some)) for some in others]
-    rows = [(item, *(index.get(key) for index in indexes)) for key, item in left]
+    rows: list[Row] = [(one, *(index.get(key) for index in indexes)) for key, one in left]
     if not keep_unpaired:
-        return [_combined(row) for row in rows if None not in row]
+        return [row for row in rows if None not in row]
     seen = {key for key, _ in left}
     alone = dict.fromkeys(key for some in others for key, _ in some if key not in seen)
-    rows += [(None, *(index.get(key) for index in indexes)) for key in alone]
-    return [_combined(row) for row in rows]
+    return [*rows, *((None, *(index.get(key) for index in indexes)) for key in alone)]
 
 
 def _key(item: Item, field: str) -> bytes:
@@ -114,13 +123,17 @@ def _key(item: Item, field: str) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-def _combined(row: Iterable[Item | None]) -> Item:
+def _combined(row: Row) -> Numbered:
     """Return one object of several, of which some are missing; of keys that several have, the last counts."""
     combined: dict[str, Any] = {}
-    for item in row:
-        if item is None:
-            continue
+    there = [one for one in row if one is not None]
+    for _, item in there:
         if not isinstance(item, dict):
             raise NodeError("Only objects can be combined.", code="bad_item")
         combined |= item
-    return combined
+    return there[0][0], combined
+
+
+def _only(row: Row) -> Numbered:
+    (one,) = (one for one in row if one is not None)
+    return one

@@ -55,6 +55,9 @@ class Switch(NodeType[SwitchConfig]):
     def outputs(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*_named(data), DEFAULT]))
 
+    def fallback_handle(self, data: Mapping[str, Any]) -> str:
+        return DEFAULT
+
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         rules = data.get("rules")
         if not rules and not data.get("cases"):

@@ -100,7 +100,7 @@ class Trigger(NodeType[TriggerConfig]):
                 return [("kind", f"{unknown!r} is none of {', '.join(get_args(Kind))}")]
 
     async def run(self, call: Call[TriggerConfig]) -> Emit:
-        return Emit([(OUTPUT, item) for item in call.items])
+        return Emit([(OUTPUT, item) for item in call.items], origins=range(len(call.items)))
 
 
 def trigger_kind(data: Mapping[str, Any]) -> str:

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from service.engine.definition import OUTPUT
 from service.engine.errors import NodeError
-from service.engine.nodes.base import Call, CallWorkflow, Config, Emit, NodeType, emit
+from service.engine.nodes.base import Call, CallWorkflow, Config, Emit, NodeType
+from service.engine.values import is_too_large
 
 
 class WorkflowConfig(Config, frozen=True, kw_only=True):
@@ -43,7 +45,16 @@ class RunWorkflow(NodeType[WorkflowConfig]):
             )
         if call.resumed["status"] != "SUCCESS":
             raise _failed(call.resumed)
-        return emit(call.resumed["output"])
+        output = call.resumed["output"]
+        if is_too_large(output):
+            raise NodeError(
+                f"The workflow that it ran gave {output['size_bytes']:,} bytes; {output['max_bytes']:,} are the most "
+                f"that are handed on. Its execution is {call.resumed['execution_id']}.",
+                code="too_large",
+            )
+        # As what a run is started with: a list of objects is several items.
+        several = isinstance(output, list) and all(isinstance(one, dict) for one in output)
+        return Emit([(OUTPUT, item) for item in (output if several else [output])])
 
 
 def _failed(ended: Mapping[str, Any]) -> NodeError:

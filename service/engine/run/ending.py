@@ -1,6 +1,6 @@
 """The end of a run, in one transaction: its execution, whoever waits for it, and whoever should hear of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -15,10 +15,10 @@ from db.usage import UsageEntry, insert_usage
 from db.workflow_runs import ClaimedRun
 from service.engine.definition import WorkflowSettings
 from service.engine.run.ledger import RunLedger
-from service.engine.run.log import RunLog
+from service.engine.run.log import RunLog, shown_error
 from service.engine.run.turn import RunInterrupted
 from service.engine.services import Services
-from service.engine.values import MAX_INPUT_BYTES
+from service.engine.values import MAX_INPUT_BYTES, too_large
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ async def end_run(
 
     Whoever waits for it is given a job, which finds that it has ended: jobs are seen when this commits.
     """
+    if ending.error is not None:
+        ending = replace(ending, error=shown_error(ending.error))
     log.add(_HAPPENED[ending.status], error=ending.error)
     async with ledger.lock, as_system(services.pool) as conn:
         if ending.status != "SUCCESS":
@@ -133,4 +135,4 @@ def _bounded(output: Any) -> Any:
     size = len(msgspec.json.encode(output))
     if size <= MAX_INPUT_BYTES:
         return output
-    return {"too_large": True, "size_bytes": size, "max_bytes": MAX_INPUT_BYTES}
+    return too_large(size)

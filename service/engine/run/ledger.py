@@ -1,6 +1,7 @@
 """Where a run's steps are written down, each under the number of its turn."""
 
 import asyncio
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,8 @@ from service.engine.run.turn import Output, RunInterrupted, TurnResult
 from service.engine.services import Services
 from service.engine.starting import Parent, StartLimits, TooDeep, start_execution
 from service.engine.values import storable
+
+_ROOTS = uuid.UUID("5e0d6a0c-9b7b-4a53-8a3c-2f6f0f6d1c9e")
 
 
 class RunLedger:
@@ -140,14 +143,17 @@ class RunLedger:
             ):
                 raise RunInterrupted
 
-    async def call(self, place: str, call: CallWorkflow) -> str:
-        """Start a sub-workflow of the same space, once for each place. Raises NodeError."""
+    async def call(self, place: str, call: CallWorkflow, attempt: int) -> str:
+        """Start a sub-workflow of the same space, once for each try at a place. Raises NodeError."""
         claimed = self._claimed
+        root_id = str(uuid.uuid5(_ROOTS, f"{claimed.root_id}/{place}"))
         try:
             async with as_system(self._services.pool) as conn:
-                cause, running = await self._next_call(conn, f"call:{claimed.root_id}/{place}")
-                if running is not None:
-                    return running
+                if not await workflow_runs.hold_turn(conn, claimed.execution_id, claimed.epoch):
+                    raise RunInterrupted
+                cause, called = await self._next_call(conn, f"call:{claimed.root_id}/{place}", attempt)
+                if called is not None:
+                    return called
                 if not await workflow_runs.find_callable(conn, claimed.space_id, call.workflow_id):
                     raise NodeError(f"There is no workflow {call.workflow_id!r} here.", code="not_found")
                 started = await start_execution(
@@ -158,7 +164,7 @@ class RunLedger:
                     data=call.data,
                     cause=cause,
                     depth=claimed.depth + 1,
-                    parent=Parent(claimed.execution_id, place, call.wait),
+                    parent=Parent(claimed.execution_id, place, call.wait, root_id),
                     limits=StartLimits.of(self._services.settings),
                 )
                 return started or await executions.find_cause(conn, cause) or ""
@@ -167,12 +173,13 @@ class RunLedger:
         except Refused as exc:
             raise NodeError(str(exc), code="plan_limit") from exc
 
-    async def _next_call(self, conn: Conn, cause: str) -> tuple[str, str | None]:
-        """Return what a call is started under, and the execution that it has started already, if that has not failed.
+    async def _next_call(self, conn: Conn, cause: str, attempt: int) -> tuple[str, str | None]:
+        """Return what a call is started under, and the execution that this try has started already, if it has.
 
-        One that has failed is not called again by itself, but by who tries the step again: under the next number.
+        One that goes on or has succeeded is not called again, by whichever try. One that has failed is what came of
+        its try, also where the worker was lost before that was written down; the next try calls under the next number.
         """
-        number = 1
+        number = failed = 1
         while True:
             numbered = cause if number == 1 else f"{cause}#{number}"
             await executions.lock_cause(conn, numbered)
@@ -180,8 +187,11 @@ class RunLedger:
             if found is None:
                 return numbered, None
             child = (await workflow_runs.find_children(conn, [found])).get(found)
-            if child is not None and child.status in {"RUNNING", "SUCCESS"}:
-                return numbered, found
+            if child is not None:
+                mine = child.parent_execution_id == self._claimed.execution_id
+                if child.status in {"RUNNING", "SUCCESS"} or (mine and failed == attempt):
+                    return numbered, found
+                failed += mine
             number += 1
 
     async def suspend(self, wake_at: datetime | None, time_left_s: float) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from db.workflow_steps import LogEntry
 from service.engine.secret_text import is_secret_name, replace_keys
+from service.text import storable
 
 MAX_ENTRIES = 1_000
 MAX_DATA_BYTES = 2_000
@@ -19,7 +20,11 @@ Happening = Literal[
     "node.started", "node.finished", "node.failed", "node.retried", "node.waiting", "node.skipped", "log.truncated",
 ]  # fmt: skip
 
+_LAST = frozenset({"run.succeeded", "run.failed", "run.timed_out", "run.canceled"})
+"""Of a run with however long a log, these are told."""
 HIDDEN = "[hidden]"
+MIN_SECRET_CHARS = 4
+"""A shorter one would hide half of everything."""
 _SECRETS: ContextVar[set[str] | None] = ContextVar("workflow_secrets", default=None)
 
 
@@ -31,7 +36,7 @@ def begin_hiding() -> None:
 def note_secret(value: str) -> None:
     """Keep a secret that a node uses out of the log, should it come back in what it gets."""
     secrets = _SECRETS.get()
-    if secrets is not None and len(value) >= 4:
+    if secrets is not None and len(value) >= MIN_SECRET_CHARS:
         secrets.add(value)
 
 
@@ -44,9 +49,9 @@ class RunLog:
 
     def add(self, event: Happening, **fields: Any) -> None:
         """Note what happened now. Data goes through preview(); None is left out."""
-        if self._place > MAX_ENTRIES and not event.startswith("run."):
+        if event not in _LAST and self._place > MAX_ENTRIES:
             return
-        if self._place == MAX_ENTRIES and not event.startswith("run."):
+        if event not in _LAST and self._place == MAX_ENTRIES:
             event, fields = (
                 "log.truncated",
                 {"detail": f"{MAX_ENTRIES} entries are kept; what follows is not."},
@@ -103,7 +108,10 @@ def _hide(value: Any, depth: int, name: str = "") -> Any:
         return HIDDEN if value else value
     match value:
         case dict():
-            return {key: _hide(inner, depth + 1, str(key)) for key, inner in list(value.items())[:100]}
+            return {
+                storable(str(key)): _hide(inner, depth + 1, str(key))
+                for key, inner in list(value.items())[:100]
+            }
         case list() | tuple():
             return [_hide(inner, depth + 1) for inner in value[:20]]
         case str():
@@ -113,6 +121,7 @@ def _hide(value: Any, depth: int, name: str = "") -> Any:
 
 
 def _without_secrets(text: str) -> str:
+    text = storable(text)
     for secret in _SECRETS.get() or ():
         text = text.replace(secret, HIDDEN)
     return replace_keys(text, HIDDEN)

@@ -36,6 +36,8 @@ class Pass:
     items: tuple[Any, ...]
     origins: tuple[int, ...]
     """Which input item of the loop each of them stems from."""
+    is_batch: bool = False
+    """Whether expressions see a list, of however many."""
 
 
 @dataclass(slots=True)
@@ -47,6 +49,8 @@ class Progress:
     """By loop and iteration of its body."""
     started_with: dict[str, list[Any]] = field(default_factory=dict)
     """What nodes begin with that nothing leads to."""
+    _came_in: dict[Place, list[Input]] = field(default_factory=dict)
+    """By place, once all that leads there is through: asked for with every item that names another node's."""
 
     def is_resolved(self, node_id: str, iteration: str) -> bool:
         """Return whether it is known what comes out of a node."""
@@ -61,7 +65,13 @@ class Progress:
         )
 
     def inputs(self, node_id: str, iteration: str) -> list[Input]:
-        """Return what comes into a node, in the order of its connections; nothing where all of them are dead."""
+        """Return what comes into a node that is ready, in the order of its connections; nothing where all are dead."""
+        place = (node_id, iteration)
+        if place not in self._came_in:
+            self._came_in[place] = self._find_inputs(node_id, iteration)
+        return self._came_in[place]
+
+    def _find_inputs(self, node_id: str, iteration: str) -> list[Input]:
         incoming = self.graph.incoming.get(node_id, ())
         if not incoming:
             return [
@@ -86,14 +96,22 @@ class Progress:
             ]
         return found
 
-    def results(self, loop: str, iteration: str) -> list[Any]:
-        """Return what came back to a loop from one pass of its body."""
-        found: list[Any] = []
+    def results(self, loop: str, iteration: str) -> list[tuple[int, Any]]:
+        """Return what came back to a loop from one pass of its body, and which item of the pass each stems from."""
+        found: list[tuple[int, Any]] = []
         for connection in self.graph.returning.get(loop, ()):
             step = self.steps.get((connection.source, iteration))
             if step is not None:
-                found += [item for handle, _, item in step.outputs if handle == connection.leaves_by]
+                found += [
+                    (self._origin_in((loop, iteration), (connection.source, iteration), index), item)
+                    for index, (handle, _, item) in enumerate(step.outputs)
+                    if handle == connection.leaves_by
+                ]
         return found
+
+    def _origin_in(self, loop_pass: Place, place: Place, index: int) -> int:
+        lineage = self._lineage(Input("", None, place, index))
+        return next((origin for passed, origin in lineage if passed == loop_pass), 0)
 
     def items_of(self, node_id: str, iteration: str) -> list[Any] | None:
         """Return all that a node gave, here or in the loops around; None where it has not run."""
@@ -151,7 +169,8 @@ class Progress:
 
 def enter_loop(loop: str, iteration: str, index: int) -> str:
     """Return the iteration inside of a loop, in the given pass of it."""
-    inside = f"{loop}:{index}"
+    # A slash is what iterations are parted by, and ids may have some.
+    inside = f"{loop.replace('~', '~0').replace('/', '~1')}:{index}"
     return f"{iteration}/{inside}" if iteration else inside
 
 
@@ -164,7 +183,10 @@ def output_of(progress: Progress, only: str | None = None) -> Any:
     steps = [
         step for end in ends if (step := progress.steps.get((end, ""))) is not None and step.status == "done"
     ]
-    given = {step.node_id: _unwrapped([item for _, _, item in step.outputs]) for step in steps}
+    # An end that gave nothing, a quiet stop for example, is no part of what the run gives.
+    given = {
+        step.node_id: _unwrapped([item for _, _, item in step.outputs]) for step in steps if step.outputs
+    }
     if len(given) == 1:
         return next(iter(given.values()))
     return given or None

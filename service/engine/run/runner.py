@@ -6,6 +6,7 @@ was written down.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,8 +17,7 @@ from db.events import Events
 from db.jobs import enqueue_run
 from db.outage import is_outage
 from db.tenancy import as_system
-from db.workflow_runs import ClaimedRun
-from service.engine.credentials import note_credentials
+from db.workflow_runs import ClaimedRun, Held
 from service.engine.definition import Definition, read_definition
 from service.engine.errors import EngineError
 from service.engine.graph import GraphError, build_graph
@@ -48,7 +48,10 @@ MAX_FRUITLESS = 10
 class _Live:
     claimed: ClaimedRun
     driving: "asyncio.Task[Ending | None]"
-    ledger: RunLedger
+    driver: Driver
+
+    def held(self) -> Held:
+        return Held(self.claimed.epoch, self.driver.time_left_s)
 
 
 class Runner:
@@ -101,45 +104,41 @@ class Runner:
             }
             await self._end(claimed, definition, Ending("FAILED", None, error), None, run_log)
             return
-        if claimed.steps:
-            await note_credentials(self._services, claimed.space_id, definition.nodes)
         time_left_s = min(claimed.time_left_s, definition.settings.execution_timeout or claimed.time_left_s)
         driver = Driver(self._services, claimed, graph, self._context(claimed), time_left_s, run_log)
         driving = asyncio.create_task(driver.drive())
-        self._live[claimed.execution_id] = _Live(claimed, driving, driver.ledger)
+        live = self._live[claimed.execution_id] = _Live(claimed, driving, driver)
         try:
-            ending = await self._until_ended(claimed, driving)
+            ending = await self._until_ended(live)
         finally:
             self._live.pop(claimed.execution_id, None)
             driving.cancel()
         if ending is not None:
             await self._end(claimed, definition, ending, driver.ledger, run_log)
 
-    async def _until_ended(
-        self, claimed: ClaimedRun, driving: "asyncio.Task[Ending | None]"
-    ) -> Ending | None:
+    async def _until_ended(self, live: _Live) -> Ending | None:
         """Return what the drive comes to; stop it as soon as somebody else has ended the run. Raises RunInterrupted."""
-        with self._events.watch_execution(claimed.execution_id) as changed:
+        with self._events.watch_execution(live.claimed.execution_id) as changed:
             while True:
                 watching = asyncio.create_task(changed.wait())
                 try:
-                    await asyncio.wait({driving, watching}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({live.driving, watching}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     watching.cancel()
-                if driving.done():
-                    if driving.cancelled():
+                if live.driving.done():
+                    if live.driving.cancelled():
                         raise RunInterrupted
-                    return driving.result()
+                    return live.driving.result()
                 changed.clear()
-                if not await self._is_ours(claimed):
-                    driving.cancel()
-                    await asyncio.wait({driving})
+                if not await self._is_ours(live):
+                    live.driving.cancel()
+                    await asyncio.wait({live.driving})
                     raise RunInterrupted
 
-    async def _is_ours(self, claimed: ClaimedRun) -> bool:
+    async def _is_ours(self, live: _Live) -> bool:
         async with self._services.pool.acquire() as conn:
-            turns = {claimed.execution_id: claimed.epoch}
-            return bool(await workflow_runs.renew_leases(conn, turns, self._lease))
+            held = {live.claimed.execution_id: live.held()}
+            return bool(await workflow_runs.renew_leases(conn, held, self._lease))
 
     async def _end(
         self,
@@ -180,41 +179,40 @@ class Runner:
         )
 
     async def keep(self, stop: asyncio.Event) -> None:
-        """Hold what is driven here, write logs down, and look for runs that nobody drives, until stop is set."""
-        loop = asyncio.get_running_loop()
-        renew_at = sweep_at = loop.time()
-        while not stop.is_set():
-            try:
-                await self._flush()
-                if loop.time() >= renew_at:
-                    renew_at = loop.time() + min(_RENEW_S, self._lease.total_seconds() / 4)
-                    await self._renew()
-                if loop.time() >= sweep_at:
-                    sweep_at = loop.time() + min(_SWEEP_S, self._lease.total_seconds())
-                    await self.requeue_abandoned()
-            except Exception as exc:
-                if not is_outage(exc):
-                    # What is driven goes on, and must be held.
-                    log.exception("keeping_runs_failed")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _FLUSH_S)
+        """Hold what is driven here, write logs down, and look for runs that nobody drives, until stop is set.
+
+        Each by itself: a run whose log waits, or cannot be written, must not cost the others their lease.
+        """
+        lease_s = self._lease.total_seconds()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_every(_FLUSH_S, self._flush, stop))
+            group.create_task(_every(min(_RENEW_S, lease_s / 4), self._renew, stop))
+            group.create_task(_every(min(_SWEEP_S, lease_s), self.requeue_abandoned, stop))
 
     async def _renew(self) -> None:
         if not self._live:
             return
         live = dict(self._live)
+        held = {run_id: one.held() for run_id, one in live.items()}
         async with self._services.pool.acquire() as conn:
-            ours = await workflow_runs.renew_leases(
-                conn, {run_id: one.claimed.epoch for run_id, one in live.items()}, self._lease
-            )
+            ours = await workflow_runs.renew_leases(conn, held, self._lease)
         for execution_id, one in live.items():
             if execution_id not in ours:
                 one.driving.cancel()
 
     async def _flush(self) -> None:
-        for one in list(self._live.values()):
-            with contextlib.suppress(RunInterrupted):  # its driver finds out by itself
-                await one.ledger.flush()
+        await asyncio.gather(*(self._flush_one(one) for one in list(self._live.values())))
+
+    async def _flush_one(self, one: "_Live") -> None:
+        if one.driver.ledger.lock.locked():
+            return  # it is being written down
+        try:
+            await one.driver.ledger.flush()
+        except RunInterrupted:
+            pass  # its driver finds out by itself
+        except Exception as exc:
+            if not is_outage(exc):
+                log.exception("log_not_written", execution_id=one.claimed.execution_id)
 
     async def requeue_abandoned(self) -> None:
         async with as_system(self._services.pool) as conn:
@@ -223,6 +221,18 @@ class Runner:
                 await enqueue_run(conn, execution_id)
         if abandoned:
             log.info("runs_requeued", runs=len(abandoned))
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await work()
+        except Exception as exc:
+            if not is_outage(exc):
+                # What is driven goes on, and must be held.
+                log.exception("keeping_runs_failed")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
 
 
 def _broken(detail: str) -> Ending:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from service.engine.expressions import ExpressionError
+from service.engine.expressions.language import budget
 from service.engine.nodes.base import RunContext
 from service.engine.run.progress import Input, Pass, Progress
 
@@ -19,6 +20,7 @@ class NodeItems(Mapping[str, Any]):
         self._given = given
 
     def __getitem__(self, wanted: str) -> Any:
+        budget().spend()
         found, item = self._progress.ancestor(wanted, self._node_id, self._iteration, self._given)
         if not found:
             raise KeyError(wanted)
@@ -77,4 +79,4 @@ def scope_for(
 
 def _element(loop_pass: Pass) -> Any:
     """Return what a loop is at: one item, or a batch of them."""
-    return loop_pass.items[0] if len(loop_pass.items) == 1 else list(loop_pass.items)
+    return list(loop_pass.items) if loop_pass.is_batch else loop_pass.items[0]

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -78,8 +78,8 @@ class Ledger(Protocol):
 
     async def respond(self, response: Mapping[str, Any]) -> None: ...
 
-    async def call(self, place: str, call: CallWorkflow) -> str:
-        """Start a sub-workflow, once for each place in the run; return its execution's id. Raises NodeError."""
+    async def call(self, place: str, call: CallWorkflow, attempt: int) -> str:
+        """Start a sub-workflow, once for each try at a place; return its execution's id. Raises NodeError."""
         ...
 
 
@@ -219,7 +219,11 @@ class Turn:
                 )
                 if self.node.on_error == "stopWorkflow":
                     raise failure from exc
-                handle = ERROR if self.node.on_error == "continueErrorOutput" else self._first_handle()
+                handle = (
+                    ERROR
+                    if self.node.on_error == "continueErrorOutput"
+                    else self.type.fallback_handle(self.node.data)
+                )
                 goes, item = failed_item(failure.error, self._item(index), handle)
                 return [(goes, index, item)], None, failure.error, attempt
 
@@ -244,7 +248,7 @@ class Turn:
             config=self._config(index),
             item=self._item(index),
             items=[one.item for one in self.inputs],
-            items_by_handle=_by_handle(self.inputs),
+            handles=[one.handle for one in self.inputs],
             idempotency_key=str(uuid.uuid5(_KEYS, f"{self.root_id}/{self.node.id}/{self.iteration}/{index}")),
             attempt=attempt,
             now=self.ready_at,
@@ -291,11 +295,10 @@ class Turn:
         if isinstance(outcome, Waiting):
             return []
         given = list(outcome.outputs)
-        # Of all items at once, as many as came in: each stems from the one in its place.
-        in_step = self.type.whole and len(given) == len(self.inputs)
+        origins = outcome.origins if isinstance(outcome, Emit) else None
         what = f"What {self.node.label} gives"
         return [
-            (handle, place if in_step else index, storable(item, what))
+            (handle, index if origins is None else origins[place], storable(item, what))
             for place, (handle, item) in enumerate(given)
         ]
 
@@ -307,7 +310,7 @@ class Turn:
                 return Waiting({"for": "reply" if outcome.for_reply else "time", "until": until})
             case CallWorkflow():
                 place = f"{self.node.id}/{self.iteration}/{index}"
-                execution_id = await self.ledger.call(place, outcome)
+                execution_id = await self.ledger.call(place, outcome, attempt)
                 if outcome.wait:
                     return Waiting({"for": "execution", "execution_id": execution_id, "try": attempt})
                 return Emit([(self._first_handle(), {"execution_id": execution_id})])
@@ -380,13 +383,6 @@ def _as_node_error(exc: Exception, turn: Turn) -> NodeError:
             return NodeError(f"An unexpected error occurred ({type(exc).__name__}).", code="internal")
 
 
-def _by_handle(inputs: Sequence[Input]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for one in inputs:
-        found.setdefault(one.handle, []).append(one.item)
-    return found
-
-
 def _counted(outputs: Sequence[Output]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for handle, _, _ in outputs:
@@ -396,7 +392,3 @@ def _counted(outputs: Sequence[Output]) -> dict[str, int]:
 
 def read_moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def is_past(text: str | None, margin: timedelta = timedelta(0)) -> bool:
-    return text is not None and read_moment(text) <= datetime.now(UTC) + margin

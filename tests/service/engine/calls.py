@@ -110,14 +110,15 @@ def make_call(
     **fields: Any,
 ) -> Call[Any]:
     """Return a turn of a node whose data holds no expressions."""
-    given = [item for some in by_handle.values() for item in some] if by_handle else list(items)
+    named = [(name, item) for name, some in (by_handle or {"input": items}).items() for item in some]
+    given = [item for _, item in named]
     return Call(
         **{
             "node_id": "node-1",
             "config": msgspec.convert(dict(data), NODE_TYPES[node_type].config),
             "item": given[0] if given else {},
             "items": given,
-            "items_by_handle": by_handle or {"input": given},
+            "handles": [name for name, _ in named],
             "idempotency_key": key or str(uuid.uuid4()),
             "attempt": 1,
             "now": NOW,

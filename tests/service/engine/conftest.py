@@ -90,7 +90,7 @@ class Engine:
             row = await conn.fetchrow(
                 """
                 SELECT e."id" AS id, e."status"::text AS status, e."outputData" AS output, e."errorData" AS error,
-                       e."logs" AS logs, e."duration" AS duration, e."inputData" AS input, r.state
+                       e."logs" AS logs, e."duration" AS duration, e."inputData" AS input, r.state, r.epoch
                 FROM "WorkflowExecution" e LEFT JOIN workflow_run r ON r.execution_id = e."id" WHERE e."id" = $1
                 """,
                 execution_id,

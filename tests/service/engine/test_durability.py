@@ -146,6 +146,7 @@ async def test_a_reply_that_does_not_come_goes_on_by_timeout(engine: Engine) -> 
     await engine.fetch(
         "UPDATE workflow_step SET waiting = jsonb_set(waiting, '{0,until}', to_jsonb($1::text))", past
     )
+    await engine.fetch("UPDATE workflow_run SET wake_at = now()")
     await engine.workflows.runner.run(waiting["id"])
     assert (await engine.execution(waiting["id"]))["output"] == {"q": 1, "late": True}
 

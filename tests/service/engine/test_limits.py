@@ -107,7 +107,7 @@ async def test_called_workflows_do_not_count_and_are_not_refused(conn: Conn, eng
             drawn,
             triggered_by="workflow",
             depth=1,
-            parent=Parent(caller, f"call|{step}", waits=step % 2 == 0),
+            parent=Parent(caller, f"call|{step}", waits=step % 2 == 0, root_id=f"root|{step}"),
         )
     await engine.start(drawn)
     with pytest.raises(ExecutionsLimited):

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from db import workflow_runs
+from db import workflow_runs, workflow_steps
 from db.tenancy import as_system
 from tests.locks import until_waiting
 from tests.service.engine.conftest import Engine, node
@@ -24,14 +24,27 @@ async def test_an_answer_while_the_run_is_laid_aside_is_not_lost(engine: Engine)
         )
         assert laid == "waiting"
 
-        async def claim() -> object:
+        async def answer() -> object:
+            """As a route: first what has come, then the job, which a worker takes when it can be seen."""
+            async with as_system(engine.pool) as second:
+                await workflow_steps.resume_reply(second, execution_id, None, "yes")
             async with as_system(engine.pool) as second:
                 return await workflow_runs.claim_run(second, execution_id, timedelta(seconds=15))
 
-        claiming = asyncio.create_task(claim())
+        answering = asyncio.create_task(answer())
         async with as_system(engine.pool) as watching:
-            await until_waiting(watching, unless=claiming)
-    assert await claiming is not None
+            await until_waiting(watching, unless=answering)
+    assert await answering is not None
+
+
+async def test_a_job_of_an_earlier_wait_wakes_nobody(engine: Engine) -> None:
+    drawn = await engine.draw(ASKS, ["start>ask"])
+    execution_id = await engine.start(drawn)
+    await engine.workflows.runner.run(execution_id)
+    before = await engine.execution(execution_id)
+    assert before["state"] == "waiting"
+    await engine.workflows.runner.run(execution_id)
+    assert (await engine.execution(execution_id))["epoch"] == before["epoch"]
 
 
 async def waiting_parent(engine: Engine) -> tuple[str, str, str]:
