@@ -10,46 +10,37 @@ it changes in our database commits with it, and what it asks of others carries t
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from db import workflow_runs, workflow_steps
 from db.errors import Refused
 from db.workflow_runs import ClaimedRun
 from db.workflow_steps import StepRow, StepStatus
 from service.engine.definition import ERROR, OUTPUT, NodeDef
 from service.engine.errors import EngineError, NodeError
-from service.engine.expressions import ExpressionError, render, speaks_of_item
 from service.engine.graph import LOOP, LOOP_DONE, OUTSIDE, Graph
 from service.engine.nodes import NODE_TYPES
 from service.engine.nodes.base import RunContext
 from service.engine.run.ending import Ending
 from service.engine.run.ledger import RunLedger
 from service.engine.run.log import RunLog, preview, shorten, shown_error
+from service.engine.run.looping import LoopAt, loop_outputs, plan_loop
 from service.engine.run.progress import Input, Pass, Place, Progress, enter_loop, failed_item, output_of
-from service.engine.run.scope import scope_for
 from service.engine.run.turn import (
-    EXPRESSIONS_S,
-    MAX_ITEMS,
-    MAX_STEP_BYTES,
     NodeFailed,
     Turn,
     TurnResult,
-    read_moment,
 )
+from service.engine.run.waits import Waits
 from service.engine.services import Services
 
 SHORT_WAIT = timedelta(seconds=10)
 """Waits of no more than this together are sat out; a longer one lays the run aside."""
-_LOOK_S = 1.0
-"""How often is looked for replies, and for the ends of other executions, while the run is held."""
-LOOK_FOR_CHILDREN = timedelta(minutes=5)
+LOOK_FOR_EXECUTIONS = timedelta(minutes=5)
 MAX_STEPS = 10_000
-MAX_PASSES = 1_000
 MAX_RUN_BYTES = 64 * 1024 * 1024
 """Of all that its nodes have given, about as it is in memory: it is kept until the run has ended."""
 _OBJECT_BYTES = 72
@@ -75,15 +66,11 @@ class Driver:
         self._progress = Progress(graph)
         self._log = log
         self.ledger = RunLedger(services, claimed, self._log)
-        self._waiting: dict[Place, StepRow] = {}
+        self._waits = Waits(services.pool, claimed)
         self._items: dict[Place, dict[int, list[Any]]] = {}
         self._finished_at: dict[Place, datetime] = {}
         self._bytes = 0
         self._sat_out_s = 0.0
-        self._arrivals = 0
-        """How often something has come that was waited for."""
-        self._looking = asyncio.Lock()
-        self._looked_at = 0.0
         self._begun: dict[Place, datetime] = {}
         """When each pass of a loop began, by loop and iteration of its body."""
         self._limit: asyncio.Timeout | None = None
@@ -125,9 +112,8 @@ class Driver:
     def _load(self) -> None:
         """Take up what earlier turns have written down, and what the run is started with."""
         for step in self._claimed.steps:
-            place = (step.node_id, step.iteration)
             if step.status == "waiting":
-                self._waiting[place] = step
+                self._waits.put(step)
             elif step.status in {"done", "skipped"}:
                 self._resolve(step)
         for item in self._claimed.step_items:
@@ -171,7 +157,7 @@ class Driver:
         unresolved = [n for n in self._graph.in_scope(scope) if not self._progress.is_resolved(n, iteration)]
         tasks: dict[asyncio.Task[bool], str] = {}
         blocked: set[str] = set()
-        arrivals = self._arrivals
+        arrivals = self._waits.arrivals
         try:
             while True:
                 started = set(tasks.values())
@@ -184,7 +170,7 @@ class Driver:
                             tasks[asyncio.create_task(self._take_turn(node_id, iteration))] = node_id
                 if not tasks:
                     return not unresolved
-                look_s = self._look_in_s() if blocked else None
+                look_s = self._waits.look_in_s() if blocked else None
                 done, _ = await asyncio.wait(tasks, timeout=look_s, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     node_id = tasks.pop(task)
@@ -193,10 +179,10 @@ class Driver:
                     else:
                         blocked.add(node_id)
                 if blocked:
-                    await self._look()
-                    if self._arrivals != arrivals:
+                    await self._waits.look()
+                    if self._waits.arrivals != arrivals:
                         # What waits goes on while other branches work.
-                        arrivals = self._arrivals
+                        arrivals = self._waits.arrivals
                         blocked.clear()
         finally:
             for task in tasks:
@@ -227,7 +213,7 @@ class Driver:
         """Return whether it is through; False where it waits."""
         node = self._graph.nodes[node_id]
         place = (node_id, iteration)
-        if place in self._waiting and not self._has_come(self._waiting[place]):
+        if self._waits.stands_still(place):
             return False
         inputs = self._inputs(node_id, iteration)
         ready_at = self._ready_at(node_id, iteration)
@@ -261,7 +247,7 @@ class Driver:
             ledger=self.ledger,
             log=self._log,
             kept=self._items.get(place, {}),
-            waited=self._waited(place),
+            waited=self._waits.of(place),
         )
         return await self._write(node, iteration, ready_at, await turn.take())
 
@@ -284,7 +270,7 @@ class Driver:
             step = msgspec.structs.replace(step, outputs=[(_goes_on_by(node), 0, {})])
         if not (result.waiting or result.commits or _has_effects(node)):
             self.ledger.defer(step)
-            self._waiting.pop(place, None)
+            self._waits.drop(place)
             self._resolve(step)
             return True
         try:
@@ -296,17 +282,18 @@ class Driver:
         except EngineError as exc:
             raise _failed(node, "bad_value", str(exc)) from exc
         if result.waiting:
-            self._waiting[place] = step
+            self._waits.put(step)
             self._items.setdefault(place, {}).update(result.finished)
             return False
-        self._waiting.pop(place, None)
+        self._waits.drop(place)
         self._resolve(step)
         return True
 
     async def _loop(self, node: NodeDef, iteration: str, inputs: Sequence[Input], ready_at: datetime) -> bool:
         """Run a loop's body once for each batch; its results go on by "done"."""
+        at = LoopAt(node, iteration, inputs, ready_at)
         try:
-            config, batches = await self._plan_loop(node, iteration, inputs, ready_at)
+            config, batches = await plan_loop(self._progress, self._run, at)
         except NodeError as exc:
             return await self._write(node, iteration, ready_at, self._loop_failed(node, inputs, exc))
         numbers = iter(range(len(batches)))
@@ -330,33 +317,14 @@ class Driver:
             return False
         self._count_step()
         try:
-            result = self._looped(node, iteration, batches)
+            outputs = loop_outputs(self._progress, at, batches)
         except NodeError as exc:
-            result = self._loop_failed(node, inputs, exc)
-        return await self._write(node, iteration, ready_at, result)
-
-    async def _plan_loop(
-        self, node: NodeDef, iteration: str, inputs: Sequence[Input], ready_at: datetime
-    ) -> tuple[Any, list[tuple[list[Any], list[int]]]]:
-        """Return the loop's configuration, and the items of each pass with the input items that they stem from."""
-        config = self._loop_config(node, iteration, inputs, 0, ready_at)
-        items = [one.item for one in inputs]
-        origins = list(range(len(inputs)))
-        if config.items is not None:
-            items, origins = list(config.items), [0] * len(config.items)
-            # An expression that speaks of the item at hand says something else for each.
-            for index in range(1, len(inputs) if speaks_of_item(node.data["items"]) else 1):
-                await asyncio.sleep(0)
-                more = self._loop_config(node, iteration, inputs, index, ready_at).items or []
-                items += more
-                origins += [index] * len(more)
-        size = config.batch_size
-        batches = [(items[at : at + size], origins[at : at + size]) for at in range(0, len(items), size)]
-        most = min(config.max_iterations, MAX_PASSES)
-        if len(batches) > most:
-            detail = f"{len(batches)} passes would be needed; {most} are the most."
-            raise NodeError(detail, code="too_many_passes")
-        return config, batches
+            return await self._write(node, iteration, ready_at, self._loop_failed(node, inputs, exc))
+        self._log.add(
+            "node.finished", node=node.id, name=node.name or None, type=node.type, iteration=iteration or None,
+            passes=len(batches), items={LOOP_DONE: len(outputs)}, data=preview(outputs[0][2]) if outputs else None,
+        )  # fmt: skip
+        return await self._write(node, iteration, ready_at, TurnResult(finished={0: outputs}))
 
     def _loop_failed(self, node: NodeDef, inputs: Sequence[Input], exc: NodeError) -> TurnResult:
         """Return what goes on in place of what a loop could not do. Raises NodeFailed where that stops the run."""
@@ -371,42 +339,6 @@ class Driver:
             outputs.append((goes, index, item))
         return TurnResult(finished={0: outputs}, error=failure.error)
 
-    def _looped(
-        self, node: NodeDef, iteration: str, batches: Sequence[tuple[list[Any], list[int]]]
-    ) -> TurnResult:
-        comes_back = bool(self._graph.returning.get(node.id))
-        results: list[tuple[str, int, Any]] = []
-        for index, (items, origins) in enumerate(batches):
-            inside = enter_loop(node.id, iteration, index)
-            given = self._progress.results(node.id, inside) if comes_back else list(enumerate(items))
-            results += [(LOOP_DONE, origins[place] if origins else 0, item) for place, item in given]
-        self._log.add(
-            "node.finished", node=node.id, name=node.name or None, type=node.type, iteration=iteration or None,
-            passes=len(batches), items={LOOP_DONE: len(results)}, data=preview(results[0][2]) if results else None,
-        )  # fmt: skip
-        if len(results) > MAX_ITEMS:
-            detail = f"{len(results):,} items came back; {MAX_ITEMS:,} are the most."
-            raise NodeError(detail, code="too_many_items")
-        if len(msgspec.json.encode(results)) > MAX_STEP_BYTES:
-            raise NodeError(f"More than {MAX_STEP_BYTES:,} bytes came back.", code="too_large")
-        return TurnResult(finished={0: results})
-
-    def _loop_config(
-        self, node: NodeDef, iteration: str, inputs: Sequence[Input], index: int, ready_at: datetime
-    ) -> Any:
-        scope = scope_for(self._progress, self._run, node.id, iteration, inputs, index, ready_at)
-        known = NODE_TYPES[LOOP].config.__struct_encode_fields__
-        ends = time.monotonic() + EXPRESSIONS_S
-        try:
-            rendered = {
-                key: render(value, scope, deadline=ends) for key, value in node.data.items() if key in known
-            }
-            return msgspec.convert(rendered, NODE_TYPES[LOOP].config)
-        except ExpressionError as exc:
-            raise NodeError(exc.detail, code="expression", expression=exc.expression) from exc
-        except msgspec.ValidationError as exc:
-            raise NodeError(str(exc), code="bad_config") from exc
-
     def _resolve(self, step: StepRow) -> None:
         place = (step.node_id, step.iteration)
         self._bytes += _in_memory(step.outputs) if step.outputs else 0
@@ -418,7 +350,7 @@ class Driver:
 
     def _ready_at(self, node_id: str, iteration: str) -> datetime:
         """Return when the last that it waited for was through; of what waits, as it was written down."""
-        waiting = self._waiting.get((node_id, iteration))
+        waiting = self._waits.get((node_id, iteration))
         if waiting is not None:
             return waiting.started_at
         scope = self._graph.scope_of[node_id]
@@ -441,84 +373,20 @@ class Driver:
                 }
             )
 
-    def _has_come(self, step: StepRow) -> bool:
-        """Return whether something of what a step waits for is there."""
-        return any(key in (step.resumed or {}) for key in step.waiting or {})
-
-    def _waited(self, place: Place) -> dict[str, Any]:
-        """Return what the items of a node wait for, with what has come."""
-        step = self._waiting.get(place)
-        if step is None:
-            return {}
-        came = step.resumed or {}
-        return {
-            key: {**one, "came": came[key]} if key in came else one
-            for key, one in (step.waiting or {}).items()
-            if key != "more"
-        }
-
-    def _wakes_at(self) -> datetime | None:
-        """Return when the first of the waits is over that nothing has come for."""
-        moments = [
-            read_moment(one["until"])
-            for step in self._waiting.values()
-            for key, one in (step.waiting or {}).items()
-            if one.get("until") and key not in (step.resumed or {})
-        ]
-        return min(moments, default=None)
-
-    def _look_in_s(self) -> float:
-        wake_at = self._wakes_at()
-        left_s = _LOOK_S if wake_at is None else (wake_at - datetime.now(UTC)).total_seconds()
-        return min(max(left_s, 0.05), _LOOK_S)
-
-    async def _look(self) -> None:
-        """See now and then whether something has come of what is waited for."""
-        loop = asyncio.get_running_loop()
-        async with self._looking:
-            wake_at = self._wakes_at()
-            due = wake_at is not None and wake_at <= datetime.now(UTC)
-            if due or loop.time() >= self._looked_at + _LOOK_S:
-                await self._refresh()
-
-    async def _refresh(self) -> None:
-        self._looked_at = asyncio.get_running_loop().time()
-        if not self._waiting:
-            return
-        async with self._services.pool.acquire() as conn:
-            steps = await workflow_steps.settle_waits(conn, self._claimed.execution_id, self._claimed.epoch)
-        for step in steps:
-            self._note(step.node_id, step.iteration, step.resumed or {})
-        await self._look_for_children()
-
-    def _note(self, node_id: str, iteration: str, came: Mapping[str, Any]) -> None:
-        """Keep what has come for a step that waits."""
-        step = self._waiting.get((node_id, iteration))
-        if step is None:
-            return
-        resumed = {**(step.resumed or {}), **came}
-        if resumed != (step.resumed or {}):
-            self._waiting[node_id, iteration] = msgspec.structs.replace(step, resumed=resumed)
-            self._arrivals += 1
-
     async def _sit_out(self) -> bool:
         """Wait for what comes soon; else lay the run aside, and return False."""
-        await self._refresh()
-        if any(self._has_come(step) for step in self._waiting.values()):
+        await self._waits.refresh()
+        if self._waits.any_came:
             return True
-        wake_at = self._wakes_at()
+        wake_at = self._waits.wakes_at()
         wait_s = None if wake_at is None else max(0.0, (wake_at - datetime.now(UTC)).total_seconds())
         if wait_s is not None and self._sat_out_s + wait_s <= SHORT_WAIT.total_seconds():
             await self.ledger.flush()
-            await self._sleep(self._look_in_s())
+            await self._sleep(self._waits.look_in_s())
             return True
-        if any(
-            one["for"] == "execution"
-            for step in self._waiting.values()
-            for one in (step.waiting or {}).values()
-        ):
+        if self._waits.for_executions:
             # Who ends it tells us; but not who deletes it, or cancels it in SQL.
-            look_at = datetime.now(UTC) + LOOK_FOR_CHILDREN
+            look_at = datetime.now(UTC) + LOOK_FOR_EXECUTIONS
             wake_at = look_at if wake_at is None else min(wake_at, look_at)
         # Where it was not laid aside something has come meanwhile, which the next look finds.
         return not await self.ledger.suspend(wake_at, self.time_left_s)
@@ -530,34 +398,6 @@ class Driver:
         if self._limit is not None:
             self._limit.reschedule(self._deadline)
         await asyncio.sleep(wait_s)
-
-    async def _look_for_children(self) -> None:
-        """See which of the executions that are waited for have ended."""
-        wanted = {
-            one["execution_id"]: (place, key)
-            for place, step in self._waiting.items()
-            for key, one in (step.waiting or {}).items()
-            if one["for"] == "execution" and key not in (step.resumed or {})
-        }
-        if not wanted:
-            return
-        async with self._services.pool.acquire() as conn:
-            found = await workflow_runs.find_children(conn, list(wanted))
-        for execution_id, (place, key) in wanted.items():
-            child = found.get(execution_id)
-            if child is not None and child.status == "RUNNING":
-                continue
-            came = (
-                {
-                    "status": "CANCELED",
-                    "output": None,
-                    "error": {"message": "It was deleted."},
-                    "execution_id": execution_id,
-                }
-                if child is None
-                else msgspec.to_builtins(child)
-            )
-            self._note(*place, {key: came})
 
 
 def _step(

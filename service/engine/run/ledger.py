@@ -149,8 +149,6 @@ class RunLedger:
         root_id = str(uuid.uuid5(_ROOTS, f"{claimed.root_id}/{place}"))
         try:
             async with as_system(self._services.pool) as conn:
-                if not await workflow_runs.hold_turn(conn, claimed.execution_id, claimed.epoch):
-                    raise RunInterrupted
                 cause, called = await self._next_call(conn, f"call:{claimed.root_id}/{place}", attempt)
                 if called is not None:
                     return called
@@ -167,6 +165,9 @@ class RunLedger:
                     parent=Parent(claimed.execution_id, place, call.wait, root_id),
                     limits=StartLimits.of(self._services.settings),
                 )
+                # Last: who ends another run of that workflow holds its statistics, and then wakes this run.
+                if not await workflow_runs.hold_turn(conn, claimed.execution_id, claimed.epoch):
+                    raise RunInterrupted
                 return started or await executions.find_cause(conn, cause) or ""
         except TooDeep as exc:
             raise NodeError(str(exc), code="too_deep") from exc
