@@ -113,6 +113,55 @@ async def claim_run(conn: Conn, execution_id: str, lease: timedelta) -> ClaimedR
     )
 
 
+async def has_place(conn: Conn, execution_id: str, most: int | None) -> bool:
+    """Return whether a run's space may have one more at work, by its plan and by most; None for no limit.
+
+    Whoever asks for the same space takes turns until the transaction ends: claim the run in it.
+    """
+    row = await conn.fetchrow(
+        """
+        SELECT r.space_id, LEAST(p.concurrent_executions, $2::integer) AS most
+        FROM workflow_run r
+        LEFT JOIN "Team" t ON t."id" = r.space_id
+        LEFT JOIN "User" u ON u."id" = r.space_id
+        JOIN plan p ON p.tier = CASE WHEN t."id" IS NOT NULL
+            THEN effective_tier(t."subscriptionTier", t."subscriptionStatus", t."subscriptionEndsAt")
+            ELSE effective_tier(u."subscriptionTier", u."subscriptionStatus", u."subscriptionEndsAt") END
+        WHERE r.execution_id = $1 AND r.state <> 'ended' AND (r.leased_until IS NULL OR r.leased_until < now())
+        """,
+        execution_id,
+        most,
+    )
+    if row is None or row["most"] is None:
+        return True
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('places of ' || $1::text, 0))", row["space_id"]
+    )
+    taken: int = await conn.fetchval(
+        """
+        SELECT count(*) FROM workflow_run
+        WHERE space_id = $1 AND state = 'active' AND leased_until > now() AND execution_id <> $2
+        """,
+        row["space_id"],
+        execution_id,
+    )
+    return bool(taken < row["most"])
+
+
+async def put_off(conn: Conn, execution_id: str) -> bool:
+    """Note that a run was looked at and left; return whether it is to be looked at again by who asks, not by others."""
+    found: bool | None = await conn.fetchval(
+        """
+        UPDATE workflow_run SET sought_at = now()
+        WHERE execution_id = $1 AND state <> 'ended' AND (leased_until IS NULL OR leased_until < now())
+          AND (sought_at IS NULL OR sought_at < now() - interval '0.9 seconds')
+        RETURNING true
+        """,
+        execution_id,
+    )
+    return found or False
+
+
 class Held(msgspec.Struct, frozen=True):
     """A run that a worker holds: its turn, and how long it may still work."""
 

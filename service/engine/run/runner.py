@@ -40,6 +40,7 @@ _FLUSH_S = 0.25
 _SWEEP_S = 5.0
 _LOST_JOB = timedelta(seconds=60)
 """A run that nobody has begun, or woken, for so long has lost its job."""
+_PUT_OFF = timedelta(seconds=1)
 MAX_FRUITLESS = 10
 """Turns in a row that came to nothing, most likely because the run brings its workers down."""
 
@@ -66,7 +67,13 @@ class Runner:
 
         Raises what an outage of the database raises: the run is as it was, and somebody will come back to it.
         """
+        most = self._services.settings.workflow_max_concurrent_executions
         async with as_system(self._services.pool) as conn:
+            if not await workflow_runs.has_place(conn, execution_id, most):
+                # Its owner has as many at work as may be; what they have called or woken waits for its turn.
+                if await workflow_runs.put_off(conn, execution_id):
+                    await enqueue_run(conn, execution_id, after=_PUT_OFF)
+                return
             claimed = await workflow_runs.claim_run(conn, execution_id, self._lease)
         if claimed is None:
             return

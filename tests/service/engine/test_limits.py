@@ -9,6 +9,7 @@ import pytest
 from db.errors import ExecutionsLimited, PlanLimitReached
 from db.pool import Conn
 from service.engine.starting import Parent
+from tests.fakes.recording_server import RecordingServer
 from tests.service.engine.conftest import Engine, node, open_engine
 
 START = node("start", "trigger")
@@ -124,3 +125,31 @@ async def test_a_team_and_a_person_have_limits_of_their_own(conn: Conn, engine: 
         await engine.start(drawn)
         with pytest.raises(ExecutionsLimited):
             await engine.start(drawn)
+
+
+async def test_what_is_called_is_at_work_only_where_there_is_a_place(conn: Conn, engine: Engine) -> None:
+    await conn.execute("UPDATE plan SET concurrent_executions = 2")
+    with RecordingServer() as server:
+        server.hold("/slow")
+        child = await engine.draw(
+            [START, node("slow", "http", {"url": f"{server.url}/slow"})], ["start>slow"]
+        )
+        parent = await engine.draw(
+            [START, node("call", "workflow", {"workflowId": child, "wait": False})], ["start>call"]
+        )
+        done = await engine.run(parent, [{"n": n} for n in range(5)])
+        assert done["status"] == "SUCCESS"
+        rows = await engine.fetch('SELECT "id" FROM "WorkflowExecution" WHERE "triggeredBy" = $1', "workflow")
+        called = [row["id"] for row in rows]
+        working = [asyncio.create_task(engine.workflows.runner.run(one)) for one in called[:2]]
+        await server.arrived("/slow", 2)
+        # Whoever comes now is put off, once however many jobs ask.
+        await engine.fetch("DELETE FROM pgqueuer")
+        for _ in range(3):
+            await engine.workflows.runner.run(called[2])
+        assert len(server.requests("/slow")) == 2
+        assert len(await engine.fetch("SELECT 1 FROM pgqueuer WHERE payload = $1", called[2].encode())) == 1
+        server.release("/slow")
+        await asyncio.gather(*working)
+        await engine.workflows.runner.run(called[2])
+        assert (await engine.execution(called[2]))["status"] == "SUCCESS"
