@@ -384,12 +384,10 @@ class Driver:
             await self.ledger.flush()
             await self._sleep(self._waits.look_in_s())
             return True
-        if self._waits.for_executions:
-            # Who ends it tells us; but not who deletes it, or cancels it in SQL.
-            look_at = datetime.now(UTC) + LOOK_FOR_EXECUTIONS
-            wake_at = look_at if wake_at is None else min(wake_at, look_at)
+        # Who ends another execution tells us; but not everybody that is waited for may be able to.
+        look_at = datetime.now(UTC) + LOOK_FOR_EXECUTIONS if self._waits.for_executions else None
         # Where it was not laid aside something has come meanwhile, which the next look finds.
-        return not await self.ledger.suspend(wake_at, self.time_left_s)
+        return not await self.ledger.suspend(wake_at, look_at, self.time_left_s)
 
     async def _sleep(self, wait_s: float) -> None:
         """Wait without working: that takes nothing of the run's time."""

@@ -195,15 +195,19 @@ class RunLedger:
                 failed += mine
             number += 1
 
-    async def suspend(self, wake_at: datetime | None, time_left_s: float) -> bool:
-        """Lay the run aside and have it woken; return False where something has come for it meanwhile."""
+    async def suspend(self, wake_at: datetime | None, look_at: datetime | None, time_left_s: float) -> bool:
+        """Lay the run aside and have it woken; return False where something has come for it meanwhile.
+
+        look_at: when somebody is to look after it though nothing has come. For that there is no job: who looks for
+        runs that should be driven finds it then.
+        """
         async with self.lock, as_system(self._services.pool) as conn:
             await self._write(conn, [])
             state = await workflow_runs.suspend_run(
                 conn,
                 self._claimed.execution_id,
                 self._claimed.epoch,
-                wake_at=wake_at,
+                wake_at=min((at for at in (wake_at, look_at) if at is not None), default=None),
                 time_left_s=time_left_s,
             )
             if state == "waiting" and wake_at is not None:

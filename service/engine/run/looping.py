@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from service.engine.definition import NodeDef
-from service.engine.errors import NodeError
+from service.engine.errors import EngineError, NodeError
 from service.engine.expressions import ExpressionError, render, speaks_of_item
 from service.engine.graph import LOOP_DONE
 from service.engine.nodes.base import RunContext
@@ -18,6 +18,7 @@ from service.engine.nodes.loop import MAX_PASSES, LoopConfig
 from service.engine.run.progress import Input, Progress, enter_loop
 from service.engine.run.scope import scope_for
 from service.engine.run.turn import EXPRESSIONS_S, MAX_ITEMS, MAX_STEP_BYTES, Output
+from service.engine.values import storable
 
 Batch = tuple[list[Any], list[int]]
 """The items of a pass, and which of the items that came in each stems from."""
@@ -82,8 +83,11 @@ def _configured(progress: Progress, run: RunContext, at: LoopAt, index: int) -> 
         rendered = {
             key: render(value, scope, deadline=ends) for key, value in at.node.data.items() if key in known
         }
-        return msgspec.convert(rendered, LoopConfig)
+        # As what nodes give: the database does not hold every text.
+        return msgspec.convert(storable(rendered, "The configuration", MAX_STEP_BYTES), LoopConfig)
     except ExpressionError as exc:
         raise NodeError(exc.detail, code="expression", expression=exc.expression) from exc
     except msgspec.ValidationError as exc:
         raise NodeError(str(exc), code="bad_config") from exc
+    except EngineError as exc:
+        raise NodeError(str(exc), code="bad_value") from exc

@@ -137,7 +137,9 @@ class Turn:
         result = TurnResult()
         indexes = range(1 if self.type.whole or self.node.execute_once else len(self.inputs))
         if len(self.inputs) > MAX_ITEMS:
-            raise self._too_many(f"{len(self.inputs)} items came in")
+            return self._too_much(
+                f"{len(self.inputs)} items came in; {MAX_ITEMS} are the most.", "too_many_items"
+            )
         for index in indexes:
             if index in self.kept:
                 result.finished[index] = list(self.kept[index])
@@ -148,12 +150,27 @@ class Turn:
             await self._take_item(index, result, many=len(indexes) > 1)
             await asyncio.sleep(0)  # others have their turn, and limits of time are looked at
         if len(result.outputs) > MAX_ITEMS:
-            raise self._too_many(f"It gave {len(result.outputs)} items")
+            return self._too_much(
+                f"It gave {len(result.outputs)} items; {MAX_ITEMS} are the most.", "too_many_items"
+            )
         size = len(msgspec.json.encode(result.outputs)) if len(result.outputs) > 1 else 0
         if size > MAX_STEP_BYTES:
-            detail = f"It gave {size:,} bytes in all; {MAX_STEP_BYTES:,} are the most."
-            raise self._failed(NodeError(detail, code="too_large"), 0, 1)
+            return self._too_much(
+                f"It gave {size:,} bytes in all; {MAX_STEP_BYTES:,} are the most.", "too_large"
+            )
         return result
+
+    def _too_much(self, detail: str, code: str) -> TurnResult:
+        """Return what goes on in place of more than can be kept. Raises NodeFailed where that stops the run."""
+        failure = self._failed(NodeError(detail, code=code), 0, 1)
+        self.log.add("node.failed", **self._about(0, many=False), error=shown_error(failure.error))
+        if self.node.on_error == "stopWorkflow":
+            raise failure
+        finished: dict[int, list[Output]] = {}
+        for index, one in enumerate(self.inputs[:MAX_ITEMS]):
+            handle, item = failed_item(failure.error, one.item, self._failed_handle())
+            finished[index] = [(handle, index, item)]
+        return TurnResult(finished=finished, error=failure.error)
 
     async def _take_item(self, index: int, result: TurnResult, *, many: bool) -> None:
         came = self.waited.get(str(index))
@@ -219,12 +236,7 @@ class Turn:
                 )
                 if self.node.on_error == "stopWorkflow":
                     raise failure from exc
-                handle = (
-                    ERROR
-                    if self.node.on_error == "continueErrorOutput"
-                    else self.type.fallback_handle(self.node.data)
-                )
-                goes, item = failed_item(failure.error, self._item(index), handle)
+                goes, item = failed_item(failure.error, self._item(index), self._failed_handle())
                 return [(goes, index, item)], None, failure.error, attempt
 
     async def _attempt(self, index: int, attempt: int, resumed: Any) -> "Emit | Respond | Waiting":
@@ -331,6 +343,13 @@ class Turn:
         backoff_s = self.node.wait_between_tries / 1000 * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311
         return float(min(max(backoff_s, exc.retry_after_s or 0.0), MAX_DELAY_S))
 
+    def _failed_handle(self) -> str:
+        return (
+            ERROR
+            if self.node.on_error == "continueErrorOutput"
+            else self.type.fallback_handle(self.node.data)
+        )
+
     def _first_handle(self) -> str:
         return next(iter(self.type.outputs(self.node.data)), OUTPUT)
 
@@ -357,9 +376,6 @@ class Turn:
             "attempt": attempt,
         }
         return {name: value for name, value in error.items() if value is not None}
-
-    def _too_many(self, what: str) -> NodeFailed:
-        return self._failed(NodeError(f"{what}; {MAX_ITEMS} are the most.", code="too_many_items"), 0, 1)
 
     def _failed(self, exc: NodeError, index: int, attempt: int) -> NodeFailed:
         return NodeFailed(self._error(exc, index, attempt))

@@ -108,6 +108,26 @@ async def test_a_loop_that_fails_goes_by_its_on_error(engine: Engine, data: Any,
     assert "node.failed" in [entry["event"] for entry in done["logs"]]
 
 
+async def test_more_than_a_node_may_give_goes_by_its_on_error(engine: Engine) -> None:
+    many = node("many", "loop", {"items": "{{ range(600) }}", "batchSize": 600})
+    double = node("double", "merge", onError="continueErrorOutput")
+    caught = node("caught", "set", {"fields": {"code": "{{ input.error.code }}"}, "mode": "replace"})
+    drawn = await engine.draw(
+        [START, many, node("body", "set", {"fields": {"of": 1}}), double, caught],
+        [
+            "start>many",
+            "many.item>body",
+            "body>many.next",
+            "many.done>double.input-1",
+            "many.done>double.input-2",
+            "double.error>caught",
+        ],
+    )
+    done = await engine.run(drawn)
+    assert done["status"] == "SUCCESS", done["error"]
+    assert {one["code"] for one in done["output"]} == {"too_many_items"}
+
+
 async def test_a_loop_that_fails_fails_its_run_and_says_where(engine: Engine) -> None:
     drawn = await engine.draw([START, node("each", "loop", {"items": "{{ input.x }}"}), BODY], AROUND)
     done = await engine.run(drawn, {})
