@@ -100,7 +100,7 @@ async def lose(engine: Engine, execution_id: str) -> None:
         live.driving.cancel()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(20))
 async def test_it_comes_to_the_same(engine: Engine, seed: int) -> None:
     rng = random.Random(seed)
     with RecordingServer() as server:
