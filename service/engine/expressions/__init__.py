@@ -17,7 +17,7 @@ from service.engine.expressions.evaluation import (
     render,
 )
 from service.engine.expressions.functions import FILTERS, FUNCTIONS, TESTS, Entry
-from service.engine.expressions.language import ExpressionError
+from service.engine.expressions.language import ExpressionError, shortened
 
 __all__ = [
     "FILTERS",
@@ -33,4 +33,5 @@ __all__ = [
     "is_one_expression",
     "node_references",
     "render",
+    "shortened",
 ]
