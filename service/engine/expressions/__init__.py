@@ -14,6 +14,7 @@ from service.engine.expressions.evaluation import (
     holds_expression,
     is_one_expression,
     node_references,
+    parts_of,
     render,
 )
 from service.engine.expressions.functions import FILTERS, FUNCTIONS, TESTS, Entry
@@ -32,6 +33,7 @@ __all__ = [
     "holds_expression",
     "is_one_expression",
     "node_references",
+    "parts_of",
     "render",
     "shortened",
 ]
