@@ -22,8 +22,9 @@ ERROR = "error"
 
 MAX_NODES = 200
 MAX_CONNECTIONS = 1_000
+MAX_NAME_CHARS = 200
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
 class NodeDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -31,7 +32,7 @@ class NodeDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     id: Name
     type: Name
-    name: str = ""
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)] = ""
     data: dict[str, Any] = {}
     on_error: Annotated[
         OnError,
@@ -105,18 +106,39 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_definition(nodes: Any, connections: Any, settings: Any = None) -> Definition:
-    """Return what the JSON says. Raises DefinitionError, whose path leads to what is wrong: nodes[2].type."""
+    """Return what the JSON says. Raises DefinitionError, whose path leads to what is wrong: nodes[2].type.
+
+    A longer name than there may be is read as its beginning: what is stored may have one.
+    """
     # The platform's seeds have {} where there is nothing yet.
     node_list = _listed(nodes, "nodes", MAX_NODES)
     connection_list = _listed(connections, "connections", MAX_CONNECTIONS)
     return Definition(
-        nodes=tuple(_read(node, NodeDef, f"nodes[{place}]") for place, node in enumerate(node_list)),
+        nodes=tuple(_read(_named(node), NodeDef, f"nodes[{place}]") for place, node in enumerate(node_list)),
         connections=tuple(
             _read(connection, ConnectionDef, f"connections[{place}]")
             for place, connection in enumerate(connection_list)
         ),
         settings=_read(settings or {}, WorkflowSettings, "settings"),
     )
+
+
+def check_names(nodes: Any) -> None:
+    """Raise DefinitionError for a name that is too long: each entry of a run's log has it."""
+    for place, node in enumerate(nodes if isinstance(nodes, list) else ()):
+        if _named(node) is not node:
+            length = len(node["name"])
+            raise DefinitionError(
+                f"has {length:,} characters; {MAX_NAME_CHARS} are the most", path=f"nodes[{place}].name"
+            )
+
+
+def _named(node: Any) -> Any:
+    """Return a node as it is, or with the beginning of its name where that is too long."""
+    name = node.get("name") if isinstance(node, dict) else None
+    if not isinstance(name, str) or len(name) <= MAX_NAME_CHARS:
+        return node
+    return node | {"name": name[: MAX_NAME_CHARS - 1] + "…"}
 
 
 def _listed(value: Any, name: str, at_most: int) -> Sequence[Any]:

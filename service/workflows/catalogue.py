@@ -1,5 +1,7 @@
 """What workflows can be made of, and whether one could be run: nothing of anybody's."""
 
+import asyncio
+
 from litestar import get, post
 from litestar.params import JSONBody
 
@@ -20,5 +22,5 @@ async def list_node_types() -> Catalogue:
 async def validate_workflow(data: JSONBody[Drawing]) -> Validation:
     """Say what stands against running it, without keeping it."""
     check_json([data.nodes, data.connections, data.settings], "The workflow")
-    issues = look_at(data.nodes, data.connections, data.settings)
+    issues = await asyncio.to_thread(look_at, data.nodes, data.connections, data.settings)
     return Validation(valid=not has_errors(issues), issues=issues)

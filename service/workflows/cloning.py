@@ -38,7 +38,7 @@ async def clone_workflow(
         caller.require("workflows:write", data.team_id)
     source = await _source(pool, caller, workflow_id)
     nodes, settings = _taken(source, data.team_id)
-    definition = checked_drawing(nodes, source.connections, settings)
+    definition = checked_drawing(nodes, source.connections, settings, stored=True)
     name = (
         source.name[: MAX_NAME_CHARS - len(_SUFFIX)] + _SUFFIX if data.name is None else clean_name(data.name)
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from service.engine.definition import Definition, read_definition
+from service.engine.definition import Definition, check_names, read_definition
 from service.engine.errors import DefinitionError
 from service.engine.validation import Issue, has_errors, validate
 from service.errors import Problem
@@ -14,10 +14,15 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 60
 
 
-def checked_drawing(nodes: Any, connections: Any, settings: Any) -> Definition:
-    """Return what is drawn. Raises Problem 422 for what cannot be stored; an incomplete draft can be."""
+def checked_drawing(nodes: Any, connections: Any, settings: Any, *, stored: bool = False) -> Definition:
+    """Return what is drawn. Raises Problem 422 for what cannot be stored; an incomplete draft can be.
+
+    stored: the nodes are already, and may have longer names than new ones.
+    """
     check_json([nodes, connections, settings], "The workflow")
     try:
+        if not stored:
+            check_names(nodes)
         return read_definition(nodes, connections, settings)
     except DefinitionError as exc:
         raise Problem(

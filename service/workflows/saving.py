@@ -1,5 +1,6 @@
 """Writing workflows: each change with its version, its triggers and its line in the audit log, in one transaction."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,7 +81,7 @@ async def store_changes(
     status = given.get("status", row.status)
     definition = _definition(row, given)
     if definition is not None and status == "ACTIVE":
-        require_runnable(definition)
+        await asyncio.to_thread(require_runnable, definition)
     await update_workflow(conn, row.id, changes)
     async with as_service(conn):
         if given.keys() & {"nodes", "connections"}:
@@ -103,7 +104,7 @@ def _definition(row: WorkflowRow, given: dict[str, Any]) -> Definition | None:
     """Return what is drawn after a change, None where the change has nothing to do with it."""
     drawn = [given.get(name, getattr(row, name)) for name in ("nodes", "connections", "settings")]
     if given.keys() & {"nodes", "connections", "settings"} or given.get("status") == "ACTIVE":
-        return checked_drawing(*drawn)
+        return checked_drawing(*drawn, stored="nodes" not in given)
     if "status" not in given:
         return None
     try:

@@ -1,5 +1,6 @@
 """/v1/workflows/{workflow_id}/versions: what a workflow was, and going back to it."""
 
+import asyncio
 from typing import Annotated, NamedTuple
 
 from litestar import get, post
@@ -93,7 +94,9 @@ async def compare_versions(
         row = await find(conn, caller, workflow_id)
         old = await _find(conn, workflow_id, from_)
         new = await _find(conn, workflow_id, to or row.version or 0)
-    return compare((old.version, old.nodes, old.connections), (new.version, new.nodes, new.connections))
+    return await asyncio.to_thread(
+        compare, (old.version, old.nodes, old.connections), (new.version, new.nodes, new.connections)
+    )
 
 
 @post(

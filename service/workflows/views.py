@@ -1,5 +1,6 @@
 """A workflow as its reply has it: the row, its triggers, and what is wrong with it."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
@@ -37,7 +38,7 @@ async def show(conn: Conn, caller: Caller, deployment: Settings, workflow_id: st
         connections=row.connections,
         settings=row.settings,
         triggers=[_trigger(one, schedules.get(one.node_id), hooks) for one in _in_order(triggers, row)],
-        issues=look_at(row.nodes, row.connections, row.settings),
+        issues=await asyncio.to_thread(look_at, row.nodes, row.connections, row.settings),
     )
 
 

@@ -14,11 +14,12 @@ from service.engine.expressions.evaluation import (
     holds_expression,
     is_one_expression,
     node_references,
+    parts_of,
     render,
     speaks_of_item,
 )
 from service.engine.expressions.functions import FILTERS, FUNCTIONS, TESTS, Entry
-from service.engine.expressions.language import ExpressionError
+from service.engine.expressions.language import ExpressionError, shortened
 
 __all__ = [
     "FILTERS",
@@ -33,6 +34,8 @@ __all__ = [
     "holds_expression",
     "is_one_expression",
     "node_references",
+    "parts_of",
     "render",
+    "shortened",
     "speaks_of_item",
 ]

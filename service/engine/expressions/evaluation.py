@@ -24,7 +24,7 @@ from service.engine.expressions.language import (
     to_text,
 )
 from service.engine.expressions.sandbox import Sandbox
-from service.engine.expressions.syntax import ROOTS, names_in, node_ids_in, parse
+from service.engine.expressions.syntax import ROOTS, names_in, node_ids_in, parse, size_of
 
 __all__ = [
     "ROOTS",
@@ -34,6 +34,7 @@ __all__ = [
     "holds_expression",
     "is_one_expression",
     "node_references",
+    "parts_of",
     "render",
     "speaks_of_item",
 ]
@@ -51,23 +52,36 @@ class _Part:
     template: Template | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What is known of a text: it is read once, whoever asks for what of it."""
+
+    parts: tuple[_Part, ...] = ()
+    roots: frozenset[str] = frozenset()
+    node_ids: frozenset[str] = frozenset()
+    size: int = 0
+    """Parts of its expressions; of one that cannot be read, as many as it takes time."""
+    problem: str | None = None
+
+    @property
+    def is_one(self) -> bool:
+        return sum(part.template is not None for part in self.parts) == 1 and all(
+            part.template is not None or not part.text.strip() for part in self.parts
+        )
+
+
 def holds_expression(text: str) -> bool:
     return _OPEN in text
 
 
 def is_one_expression(text: str) -> bool:
     """Return whether a text is nothing but one expression, whose value keeps its type. Raises ExpressionError."""
-    return holds_expression(text) and _is_one(_compiled(text, _DEFAULT))
+    return holds_expression(text) and _compiled(text, _DEFAULT).is_one
 
 
 def check(text: str) -> list[str]:
     """Return the names that a text's expressions begin with: input, nodes, … Raises ExpressionError."""
-    names: set[str] = set()
-    _compiled(text, _DEFAULT)
-    for piece in parse(text, _SANDBOX, _DEFAULT):
-        if piece.expression is not None:
-            names |= names_in(piece.expression)
-    return sorted(names & set(ROOTS))
+    return sorted(_compiled(text, _DEFAULT).roots)
 
 
 def speaks_of_item(value: Any) -> bool:
@@ -85,11 +99,12 @@ def speaks_of_item(value: Any) -> bool:
 
 def node_references(text: str) -> set[str]:
     """Return the ids of the nodes that a text names as they stand. Raises ExpressionError."""
-    found: set[str] = set()
-    for piece in parse(text, _SANDBOX, _DEFAULT):
-        if piece.expression is not None:
-            found |= node_ids_in(piece.expression)
-    return found
+    return set(_compiled(text, _DEFAULT).node_ids)
+
+
+def parts_of(text: str) -> int:
+    """Return how much there is to do to read a text, in parts of expressions (Limits.syntax_nodes)."""
+    return 1 if len(text) > _DEFAULT.source_chars else _looked_at(text, _DEFAULT).size
 
 
 def render(
@@ -126,16 +141,19 @@ def evaluate(
     """
     if not holds_expression(text):
         return text
-    parts = _compiled(text, limits)
     opened = open_budget(limits, deadline)
     variables = {name: scope.get(name) for name in ROOTS}
     variables |= {entry.name: entry.run for entry in FUNCTIONS.values()}
     variables |= dict(scope.get("functions") or {})
     try:
-        if _is_one(parts):
-            template = next(part.template for part in parts if part.template is not None)
+        # To read a text takes time as well, and many may be read before the first one has a value.
+        opened.spend()
+        compiled = _compiled(text, limits)
+        opened.spend()
+        if compiled.is_one:
+            template = next(part.template for part in compiled.parts if part.template is not None)
             return _as_json(_value(template, variables), limits)
-        return _joined(parts, variables, opened)
+        return _joined(compiled.parts, variables, opened)
     except ExpressionError as exc:
         raise ExpressionError(text, exc.detail) from exc
     except Refusal as exc:
@@ -165,21 +183,39 @@ def _worded(exc: Exception) -> str:
     return f"It has no value: {message[:200]}"
 
 
-def _is_one(parts: tuple[_Part, ...]) -> bool:
-    return sum(part.template is not None for part in parts) == 1 and all(
-        part.template is not None or not part.text.strip() for part in parts
-    )
+def _compiled(text: str, limits: Limits) -> _Compiled:
+    """Raises ExpressionError."""
+    if len(text) > limits.source_chars:  # and not kept
+        raise ExpressionError(text, f"It is longer than {limits.source_chars:,} characters")
+    compiled = _looked_at(text, limits)
+    if compiled.problem is not None:
+        raise ExpressionError(text, compiled.problem)
+    return compiled
 
 
 @lru_cache(maxsize=2048)
-def _compiled(text: str, limits: Limits) -> tuple[_Part, ...]:
+def _looked_at(text: str, limits: Limits) -> _Compiled:
     try:
-        return tuple(
-            _Part(piece.text, None if piece.expression is None else _compile(piece.expression))
-            for piece in parse(text, _SANDBOX, limits)
+        pieces = parse(text, _SANDBOX, limits)
+        trees = [piece.expression for piece in pieces if piece.expression is not None]
+        return _Compiled(
+            parts=tuple(
+                _Part(piece.text, None if piece.expression is None else _compile(piece.expression))
+                for piece in pieces
+            ),
+            roots=frozenset().union(*map(names_in, trees)) & frozenset(ROOTS),
+            node_ids=frozenset().union(*map(node_ids_in, trees)),
+            size=sum(map(size_of, trees)),
         )
-    except (RecursionError, MemoryError, SyntaxError) as exc:
-        raise ExpressionError(text, "It is nested too deeply") from exc
+    except ExpressionError as exc:
+        return _Compiled(problem=exc.detail, size=_weight_of_unread(text))
+    except (RecursionError, MemoryError, SyntaxError):
+        return _Compiled(problem="It is nested too deeply", size=_weight_of_unread(text))
+
+
+def _weight_of_unread(text: str) -> int:
+    """Return about how many parts take as long as it took to find out that a text cannot be read."""
+    return len(text) // 4 + 1
 
 
 def _compile(expression: nodes.Expr) -> Template:

@@ -190,6 +190,11 @@ def _filtered(value: nodes.Expr, name: str, arguments: list[nodes.Expr]) -> node
     return nodes.Filter(value, name, arguments, [], None, None, lineno=value.lineno)
 
 
+def size_of(tree: nodes.Node) -> int:
+    """Return how many parts an expression has."""
+    return sum(1 for _ in _walk(tree))
+
+
 def names_in(tree: nodes.Node) -> set[str]:
     return {node.name for node in _all(tree, nodes.Name) if isinstance(node, nodes.Name)}
 

@@ -1,19 +1,57 @@
 """A node's data against the typed configuration of its type."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 import msgspec
 from msgspec.structs import FieldInfo
 
 from service.engine.definition import NodeDef
-from service.engine.expressions import ExpressionError, check, holds_expression
+from service.engine.expressions import ExpressionError, check, holds_expression, parts_of, shortened
 from service.engine.nodes.base import NodeType
 from service.engine.validation.issues import Issue, error, warning
 
+MAX_TEXTS = 2_000
+"""With expressions in them, in one workflow."""
+MAX_PARTS = 20_000
+"""Of all their expressions; one may have 400."""
+_MAX_PATH_CHARS = 300
+_MAX_KEYS = 200
+"""Of a node, that are looked at for misspellings."""
+
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|(\[\.\.\.\])")
+
+
+def check_amount(nodes: Iterable[tuple[NodeDef, NodeType[Any]]]) -> Issue | None:
+    """Return what is wrong where there are more expressions than can be looked at in a second or two.
+
+    Nothing is read before it is known that there are not too many texts, and each only once.
+    """
+    texts: list[tuple[str, str]] = []
+    for node, node_type in nodes:
+        for field in msgspec.structs.fields(node_type.config):
+            found = texts_in(node.data.get(field.encode_name), "")
+            texts += ((node.id, text) for _, text in islice(found, MAX_TEXTS + 1 - len(texts)))
+            if len(texts) > MAX_TEXTS:
+                return error(
+                    "too_many_expressions",
+                    f"More than {MAX_TEXTS:,} texts of the workflow hold expressions; so many are the most.",
+                    node=node.id,
+                    field=f"data.{field.encode_name}",
+                )
+    parts = 0
+    for node_id, text in texts:
+        parts += parts_of(text)
+        if parts > MAX_PARTS:
+            return error(
+                "too_many_expressions",
+                f"The expressions of the workflow have more than {MAX_PARTS:,} parts; so many are the most.",
+                node=node_id,
+            )
+    return None
 
 
 def check_data(node: NodeDef, node_type: NodeType[Any]) -> Iterator[Issue]:
@@ -27,7 +65,12 @@ def check_data(node: NodeDef, node_type: NodeType[Any]) -> Iterator[Issue]:
     for key, message in node_type.problems(node.data):
         # What has the wrong type, or is missing, has been said.
         if re.split(r"[.\[]", key)[0] not in wrong:
-            yield error("bad_config", f"{key} {message}.", node=node.id, field=f"data.{key}")
+            yield error(
+                "bad_config",
+                f"{shortened(key, _MAX_PATH_CHARS)} {message}.",
+                node=node.id,
+                field=shortened(f"data.{key}", _MAX_PATH_CHARS),
+            )
     yield from _check_unknown(node, node_type, [field.encode_name for field in fields])
 
 
@@ -45,14 +88,17 @@ def _check_field(node: NodeDef, field: FieldInfo) -> Iterator[Issue]:
 
 
 def texts_in(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield every text in a JSON value that holds an expression, with its path; keys are never evaluated."""
+    """Yield every text in a JSON value that holds an expression, with its path; keys are never evaluated.
+
+    Long keys and paths are cut: many texts may be under one key.
+    """
     match value:
         case str():
             if holds_expression(value):
-                yield path, value
+                yield shortened(path, _MAX_PATH_CHARS), value
         case dict():
             for key, inner in value.items():
-                yield from texts_in(inner, f"{path}.{key}")
+                yield from texts_in(inner, f"{path}.{shortened(key)}")
         case list():
             for place, inner in enumerate(value):
                 yield from texts_in(inner, f"{path}[{place}]")
@@ -104,8 +150,8 @@ def _step(value: Any, name: str, place: str, anywhere: bool) -> list[Any]:
 def _check_unknown(node: NodeDef, node_type: NodeType[Any], known: list[str]) -> Iterator[Issue]:
     """Warn of keys that look like a known one misspelled; builders may keep others of their own there."""
     unused: Mapping[str, str] = {name.lower(): name for name in known if name not in node.data}
-    for key in node.data:
-        if key in known or key in node_type.builder_keys:
+    for key in islice(node.data, _MAX_KEYS):
+        if len(key) > _MAX_PATH_CHARS or key in known or key in node_type.builder_keys:
             continue
         near = get_close_matches(key.lower().replace("_", ""), list(unused), n=1, cutoff=0.75)
         if near:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from service.engine.definition import NodeDef
-from service.engine.expressions import ExpressionError, node_references
+from service.engine.expressions import ExpressionError, node_references, shortened
 from service.engine.graph import Graph
 from service.engine.nodes.base import NodeType
 from service.engine.validation.configuration import texts_in
@@ -25,7 +25,9 @@ def _check_one(node: NodeDef, wanted: str, graph: Graph, before: set[str], path:
     if wanted not in graph.nodes:
         named = [one.id for one in graph.nodes.values() if one.name == wanted]
         hint = f" Nodes are named by id: {named[0]!r}." if named else meant(wanted, graph.nodes)
-        yield error("unknown_node", f"There is no node {wanted!r}.{hint}", node=node.id, field=path)
+        yield error(
+            "unknown_node", f"There is no node {shortened(wanted, 200)!r}.{hint}", node=node.id, field=path
+        )
     elif wanted not in before:
         yield error(
             "not_before",

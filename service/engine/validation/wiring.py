@@ -4,15 +4,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.engine.definition import ERROR, ConnectionDef, Definition, NodeDef
+from service.engine.expressions import shortened
 from service.engine.graph import LOOP, Graph, GraphError, build_graph
 from service.engine.nodes.base import NodeType
 from service.engine.validation.issues import Issue, error, meant, warning
+
+_LISTED = 20
+"""As many handles as a message lists."""
 
 NodeTypes = Mapping[str, NodeType[Any]]
 
 
 def check_connections(definition: Definition, node_types: NodeTypes) -> Iterator[Issue]:
     nodes = {node.id: node for node in definition.nodes}
+    handles = _Handles(node_types)
     seen: set[tuple[str, str, str, str]] = set()
     for place, connection in enumerate(definition.connections):
         path = f"connections[{place}]"
@@ -28,7 +33,7 @@ def check_connections(definition: Definition, node_types: NodeTypes) -> Iterator
             )
         seen.add(key)
         if not missing:
-            yield from _check_handles(connection, nodes, node_types, path)
+            yield from _check_handles(connection, nodes, handles, path)
 
 
 def _check_ends(connection: ConnectionDef, nodes: Mapping[str, NodeDef], path: str) -> Iterator[Issue]:
@@ -39,12 +44,30 @@ def _check_ends(connection: ConnectionDef, nodes: Mapping[str, NodeDef], path: s
             )
 
 
+class _Handles:
+    """The handles of nodes, looked up once for each: many connections may lead to one that has many."""
+
+    def __init__(self, node_types: NodeTypes) -> None:
+        self._node_types = node_types
+        self._found: dict[tuple[str, bool], dict[str, None] | None] = {}
+
+    def of(self, node: NodeDef, *, out: bool) -> dict[str, None] | None:
+        """Return them in order, None of what is not known; what is disabled passes on by whatever leads there."""
+        if (node.id, out) not in self._found:
+            node_type = None if node.disabled else self._node_types.get(node.type)
+            self._found[node.id, out] = (
+                None
+                if node_type is None
+                else dict.fromkeys(node_type.outputs(node.data) if out else node_type.inputs(node.data))
+            )
+        return self._found[node.id, out]
+
+
 def _check_handles(
-    connection: ConnectionDef, nodes: Mapping[str, NodeDef], node_types: NodeTypes, path: str
+    connection: ConnectionDef, nodes: Mapping[str, NodeDef], handles: _Handles, path: str
 ) -> Iterator[Issue]:
     source, target = nodes[connection.source], nodes[connection.target]
-    if (source_type := _type_of(source, node_types)) is not None:
-        leaves = source_type.outputs(source.data)
+    if (leaves := handles.of(source, out=True)) is not None:
         if connection.leaves_by == ERROR and ERROR not in leaves:
             if source.on_error != "continueErrorOutput":
                 yield error(
@@ -54,20 +77,17 @@ def _check_handles(
                     field=f"{path}.sourceHandle",
                 )
         elif connection.leaves_by not in leaves:
-            yield _no_handle(source, connection.leaves_by, leaves, "out", f"{path}.sourceHandle")
-    if (target_type := _type_of(target, node_types)) is not None:
-        enters = target_type.inputs(target.data)
-        if connection.enters_by not in enters:
-            yield _no_handle(target, connection.enters_by, enters, "in", f"{path}.targetHandle")
+            yield _no_handle(source, connection.leaves_by, list(leaves), "out", f"{path}.sourceHandle")
+    enters = handles.of(target, out=False)
+    if enters is not None and connection.enters_by not in enters:
+        yield _no_handle(target, connection.enters_by, list(enters), "in", f"{path}.targetHandle")
 
 
-def _type_of(node: NodeDef, node_types: NodeTypes) -> NodeType[Any] | None:
-    """Return the type whose handles a node has; what is disabled passes on by whatever it is connected with."""
-    return None if node.disabled else node_types.get(node.type)
-
-
-def _no_handle(node: NodeDef, handle: str, known: tuple[str, ...], way: str, path: str) -> Issue:
-    there = f"there are {', '.join(known)}" if known else "there are none"
+def _no_handle(node: NodeDef, handle: str, known: list[str], way: str, path: str) -> Issue:
+    listed = ", ".join(shortened(name) for name in known[:_LISTED])
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    there = f"there are {listed}{more}" if known else "there are none"
+    handle = shortened(handle)
     return error(
         "unknown_handle",
         f"Nothing leads {way} of {node.label!r} by {handle!r}; {there}."

@@ -53,7 +53,8 @@ def _content(source: Source, message: Mapping[str, Any]) -> str:
 def _asking(
     source: Source, model: Any, asked: list[str], system: list[str], options: Any, as_json: bool
 ) -> Target:
-    named = source.translator.text(model) if isinstance(model, str) and model else _NO_MODEL
+    # One model may be plugged into many nodes, each of which has its name then.
+    named = source.translator.text(model[:200]) if isinstance(model, str) and model else _NO_MODEL
     source.note(f"asks the model {named!r}: choose one of GET /v1/ai/models")
     given = options if isinstance(options, Mapping) else {}
     rules = "\n\n".join(text for text in system if text)
@@ -63,7 +64,14 @@ def _asking(
         "system": rules or None,
         "json": True if as_json else None,
     }
-    sampling = {ours: source.translator.value(given.get(theirs)) for theirs, ours in _OPTIONS.items()}
+    sampling = {ours: _sampled(source, given.get(theirs)) for theirs, ours in _OPTIONS.items()}
     if isinstance(sampling["maxTokens"], int) and sampling["maxTokens"] < 1:
         sampling["maxTokens"] = None
     return Target("ai", without_none(data | sampling))
+
+
+def _sampled(source: Source, value: Any) -> Any:
+    """Return a number, or the expression of one; None for what can be neither."""
+    if isinstance(value, str):
+        return source.translator.text(value[:200])
+    return value if isinstance(value, int | float) else None

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from service.engine.definition import ERROR, MAX_CONNECTIONS, MAX_NODES
+from service.engine.definition import ERROR, MAX_CONNECTIONS, MAX_NAME_CHARS, MAX_NODES
+from service.engine.expressions import shortened
 from service.engine.sharing import strip_credentials
 from service.errors import Problem
 from service.workflows.n8n.connections import Link, read_links
@@ -19,6 +20,8 @@ from service.workflows.n8n.shapes import shapes_of
 from service.workflows.n8n.triggers import timezone_of
 from service.workflows.n8n.types import CONVERTERS, DRAWN_ONLY
 
+MAX_NOTES = 500
+_MAX_NOTE_CHARS = 300
 _ON_ERROR = frozenset({"stopWorkflow", "continueRegularOutput", "continueErrorOutput"})
 
 
@@ -30,7 +33,7 @@ class Converted:
     settings: dict[str, Any] | None
     tags: list[str]
     notes: list[str]
-    """What was not taken over as it was, a sentence each."""
+    """What was not taken over as it was, a sentence each; of very many the first, and how many there are besides."""
 
 
 def is_n8n(data: Mapping[str, Any]) -> bool:
@@ -51,7 +54,7 @@ def convert_workflow(data: Mapping[str, Any]) -> Converted:
     connections = reading.connections(targets)
     settings = _settings(data.get("settings"), reading.notes)
     if data.get("pinData"):
-        reading.notes.append("Pinned data was left out.")
+        reading.notes.add("Pinned data was left out.")
     tags = [tag.get("name") if isinstance(tag, dict) else tag for tag in data.get("tags") or []]
     return Converted(
         name=str(data.get("name") or "Imported workflow"),
@@ -59,8 +62,31 @@ def convert_workflow(data: Mapping[str, Any]) -> Converted:
         connections=connections,
         settings=settings,
         tags=[tag for tag in tags if isinstance(tag, str) and tag],
-        notes=list(dict.fromkeys(reading.notes)),
+        notes=reading.notes.listed(),
     )
+
+
+class Notes:
+    """What is to be said of what was read, each once."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, None] = {}
+        self._left_out = 0
+
+    def add(self, note: str) -> None:
+        if note in self._said:
+            return
+        if len(self._said) < MAX_NOTES:
+            self._said[note] = None
+        else:
+            self._left_out += 1
+
+    def of(self, name: str, note: str) -> None:
+        """Add what is to be said of one node; its name, and what is quoted of it, may be long."""
+        self.add(f"{shortened(name)}: {shortened(note, _MAX_NOTE_CHARS)}.")
+
+    def listed(self) -> list[str]:
+        return [*self._said, *([f"And {self._left_out:,} more."] if self._left_out else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +96,7 @@ class _Reading:
     links: Sequence[Link]
     shapes: Mapping[str, Shape]
     """Of what each node gives."""
-    notes: list[str] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "_Reading":
@@ -102,25 +128,29 @@ class _Reading:
         source = self._source(name)
         converter = CONVERTERS.get(source.type) if _is_known(raw) else None
         if converter is None:
-            self.notes.append(
-                f"{name}: there is no node type for {raw.get('type')!r}. It is kept, disabled, as n8n had it."
-            )
+            kind = shortened(str(raw.get("type")))
+            self.notes.of(name, f"there is no node type for {kind!r}. It is kept, disabled, as n8n had it")
             return Target(str(raw.get("type") or "unknown"), {"n8n": _kept(raw)}, disabled=True)
         return converter(source)
 
-    def _source(self, name: str) -> Source:
+    def _source(self, name: str, *, plugged: bool = False) -> Source:
+        """Return a node as its converter takes it; what is plugged into one that is plugged in is nobody's concern."""
         raw = self.by_name[name]
 
         def note(text: str) -> None:
-            self.notes.append(f"{name}: {text}.")
+            self.notes.of(name, text)
 
         version, parameters = raw.get("typeVersion"), raw.get("parameters")
-        plugged = [
-            link.source for link in self.links if link.target == name and link.kind == "ai_languageModel"
+        models = [
+            link.source
+            for link in self.links
+            if link.target == name and link.kind == "ai_languageModel" and link.source != name
         ]
         for link in self.links:
             if link.target == name and link.kind not in {"main", "ai_languageModel"}:
-                note(f"{link.source!r} was plugged into it by {link.kind}, which there is not")
+                note(
+                    f"{shortened(link.source)!r} was plugged into it by {shortened(link.kind)}, which there is not"
+                )
         return Source(
             id=self.ids[name],
             name=name,
@@ -130,7 +160,7 @@ class _Reading:
             raw=raw,
             translator=Translator(self.ids, self.shapes, self._shape_into(name), note),
             note=note,
-            models=tuple(self._source(one) for one in plugged if one in self.by_name and one != name),
+            models=() if plugged else tuple(self._source(one, plugged=True) for one in models[:1]),
         )
 
     def _shape_into(self, name: str) -> Shape:
@@ -142,7 +172,12 @@ class _Reading:
     def node(self, name: str, target: Target) -> dict[str, Any]:
         raw = self.by_name[name]
         position = raw.get("position")
-        made: dict[str, Any] = {"id": self.ids[name], "type": target.type, "name": name, "data": target.data}
+        made: dict[str, Any] = {
+            "id": self.ids[name],
+            "type": target.type,
+            "name": shortened(name, MAX_NAME_CHARS - 1),
+            "data": target.data,
+        }
         if isinstance(position, list) and len(position) == 2:
             made["position"] = {"x": position[0], "y": position[1]}
         if target.disabled or raw.get("disabled") is True:
@@ -184,9 +219,7 @@ class _Reading:
         if self.by_name[link.source].get("onError") == "continueErrorOutput":
             return ERROR  # n8n puts it behind the others
         if not source.disabled:
-            self.notes.append(
-                f"{link.source}: its output {link.output} does not exist here; see its connections."
-            )
+            self.notes.of(link.source, f"its output {link.output} does not exist here; see its connections")
         return None
 
 
@@ -221,7 +254,7 @@ def _between(value: Any, default: int, least: int, most: int) -> int:
     return max(least, min(most, int(value))) if isinstance(value, int | float) else default
 
 
-def _settings(given: Any, notes: list[str]) -> dict[str, Any] | None:
+def _settings(given: Any, notes: Notes) -> dict[str, Any] | None:
     settings: dict[str, Any] = {}
     zone, timeout = timezone_of(given), dig(given, "executionTimeout")
     if zone:
@@ -229,5 +262,5 @@ def _settings(given: Any, notes: list[str]) -> dict[str, Any] | None:
     if isinstance(timeout, int | float) and timeout > 0:
         settings["executionTimeout"] = min(timeout, 7 * 86_400)
     if dig(given, "errorWorkflow"):
-        notes.append("The workflow that is run on errors was left out: import it, and set errorWorkflow.")
+        notes.add("The workflow that is run on errors was left out: import it, and set errorWorkflow.")
     return settings or None

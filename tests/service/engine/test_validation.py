@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.engine.definition import read_definition
+from service.engine.definition import check_names, read_definition
+from service.engine.errors import DefinitionError
 from service.engine.validation import Issue, validate
 from tests.service.engine.conftest import connect, node
 
@@ -213,3 +214,56 @@ def test_errors_come_before_warnings() -> None:
         node("b", "set", SET),
     ]
     assert [issue.severity for issue in issues(nodes, ["start>a"])] == ["error", "warning", "warning"]
+
+
+def test_what_is_said_is_small_however_much_is_wrong() -> None:
+    found = issues(one("set", {"fields": {"k" * 60_000: ["{{"] * 1_500}}), ["start>a"])
+    assert len(found) == 501
+    assert codes(found)[0] == ("bad_expression", "a", f"data.fields.{'k' * 60}…[0]")
+    assert codes(found)[-1] == ("more_issues", None, None)
+    assert found[-1].severity == "error"
+    assert sum(len(str(issue)) for issue in found) < 200_000
+
+
+def test_warnings_do_not_keep_errors_from_being_said() -> None:
+    nodes = [START, *(node(f"n{place}", "set", {**SET, "field": 1, "Mode": 1}) for place in range(199))]
+    found = issues(nodes, ["start>nowhere"] * 300)
+    errors = [issue for issue in found if issue.severity == "error"]
+    assert (len(errors), len(found)) == (300, 501)
+    assert found[-1].message == "And 497 more warnings."
+
+
+def test_a_handle_that_is_not_there_is_said_without_all_that_are() -> None:
+    rules = [{"output": f"{'o' * 1_000}{place}", "condition": True} for place in range(25)]
+    nodes = [START, node("a", "switch", {"rules": rules}), node("b", "set", SET)]
+    wrong = [{"source": "a", "target": "b", "sourceHandle": f"{'h' * 1_000}{place}"} for place in range(400)]
+    found = [issue for issue in issues(nodes, ["start>a", *wrong]) if issue.code == "unknown_handle"]
+    assert len(found) == 400
+    assert found[0].message.endswith(" and 6 more.")
+    assert max(len(issue.message) for issue in found) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("texts", "what"),
+    [
+        (["{{1}}"] * 2_001, "More than 2,000 texts of the workflow hold expressions"),
+        ([f"{{{{ [{'1, ' * 150}{place}] }}}}" for place in range(150)], "have more than 20,000 parts"),
+        ([f"{{{{ [{'1, ' * 3_000}{place}" for place in range(20)], "have more than 20,000 parts"),
+    ],
+)
+def test_there_may_be_so_many_expressions(texts: list[str], what: str) -> None:
+    found = issues(one("set", {"fields": {"x": texts}}), ["start>a"])
+    [issue] = found
+    assert (issue.code, issue.node) == ("too_many_expressions", "a")
+    assert what in issue.message
+    assert issues(one("set", {"fields": {"x": ["{{1}}"] * 2_000}}), ["start>a"]) == []
+
+
+def test_a_long_name_is_refused_and_where_it_is_stored_it_is_read_as_its_beginning() -> None:
+    nodes = [node("start", "trigger", name="n" * 201), node("a", "set", SET, name="m" * 200)]
+    with pytest.raises(DefinitionError) as caught:
+        check_names(nodes)
+    assert str(caught.value) == "nodes[0].name: has 201 characters; 200 are the most"
+    first, second = read_definition(nodes, [connect("start>a")]).nodes
+    assert (first.name, second.name) == ("n" * 199 + "…", "m" * 200)
+    assert nodes[0]["name"] == "n" * 201

@@ -1,11 +1,16 @@
 """Drawing over HTTP: what is kept, what is refused, and whose edit holds."""
 
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.running import Service
+from tests.service.drawing import draw as draw_stored
 from tests.service.workflows.conftest import CONNECTIONS, NODES, draw, join, patch
 
 
@@ -193,3 +198,42 @@ def test_node_types_are_told_with_their_schemas(client: httpx.Client) -> None:
     assert {"trigger", "ai", "http", "if", "loop"} <= set(found)
     assert "maxTokens" in str(found["ai"]["config"])
     assert found["if"]["outputs"] == ["true", "false"]
+
+
+def test_a_name_may_have_200_characters(client: httpx.Client) -> None:
+    made = draw(client, nodes=[{**NODES[0], "name": "n" * 200}, NODES[1]])
+    refused = patch(client, made, nodes=[{**NODES[0], "name": "n" * 201}, NODES[1]])
+    assert (refused.status_code, refused.json()["path"]) == (422, "nodes[0].name")
+
+
+def test_what_is_stored_with_a_longer_name_is_activated_and_copied(
+    api: Service, client: httpx.Client
+) -> None:
+    long = {**NODES[0], "name": "n" * 300}
+    stored = draw_stored(api, [long, NODES[1]], ["start>shape"], active=False)
+    active = client.post(f"/v1/workflows/{stored}/activate")
+    assert (active.status_code, active.json()["nodes"][0]) == (200, long)
+    assert client.post(f"/v1/workflows/{stored}/clone", json={}).status_code == 201
+
+
+def test_others_are_answered_while_a_large_workflow_is_looked_at(api: Service, client: httpx.Client) -> None:
+    texts = [f"{{{{ [{'1, ' * 190}{place}] }}}}" for place in range(100)]
+    nodes = [NODES[0], {"id": "shape", "type": "set", "data": {"fields": {"x": texts}}}]
+    done = threading.Event()
+
+    async def longest_gap() -> float:
+        """Return the longest that the service's loop could not be had."""
+        worst, at = 0.0, time.monotonic()
+        while not done.is_set():
+            await asyncio.sleep(0.005)
+            worst, at = max(worst, time.monotonic() - at), time.monotonic()
+        return worst
+
+    with ThreadPoolExecutor() as pool:
+        gap = pool.submit(api.call, longest_gap())
+        began = time.monotonic()
+        reply = client.post("/v1/workflows/validate", json={"nodes": nodes, "connections": CONNECTIONS})
+        took = time.monotonic() - began
+        done.set()
+        assert reply.json()["valid"], reply.text
+        assert gap.result() < took / 2

@@ -560,3 +560,27 @@ def test_an_export_comes_in_over_http(client: httpx.Client) -> None:
     assert client.post(f"/v1/workflows/{made['workflow']['id']}/activate").status_code == 200
     crowd = export([node(str(number), "noOp") for number in range(201)], {"0": main("1")})
     assert client.post("/v1/workflows/import", json=crowd).status_code == 422
+
+
+def test_notes_are_small_however_much_is_not_taken_over() -> None:
+    name = "n" * 60_000
+    headers = [{"name": f"x{number}", "value": f"={{{{ f({number}) }}}}"} for number in range(4_000)]
+    parameters = {"url": "https://a.b", "sendHeaders": True, "headerParameters": {"parameters": headers}}
+    raw = node(name, "httpRequest", parameters, typeVersion=4)
+    other = node("Other", "x" * 60_000)
+    converted = convert_workflow(export([raw, other], {}))
+    assert len(converted.notes) == 501
+    assert converted.notes[-1] == "And 3,501 more."
+    assert converted.notes[0].startswith(f"{'n' * 60}…: ")
+    assert max(map(len, converted.notes)) < 400
+    assert [len(one["name"]) for one in converted.nodes] == [200, 5]
+
+
+def test_models_plugged_into_each_other_are_read_once() -> None:
+    names = [f"M{number}" for number in range(100)]
+    plugs = {
+        name: {"ai_languageModel": [[{"node": after, "type": "ai_languageModel", "index": 0}] * 2]}
+        for name, after in zip(names, [*names[1:], names[0]], strict=True)
+    }
+    converted = convert_workflow(export([node(name, "lmChatOpenAi") for name in names], plugs))
+    assert len(converted.nodes) == 100

@@ -77,3 +77,31 @@ def test_changes_are_named_by_their_paths(
     common = {"id": "a", "type": "set"}
     found = compare((1, [common | old], []), (2, [common | new], [])).nodes_changed
     assert [node.fields for node in found] == ([fields] if fields else [])
+
+
+def test_a_comparison_is_small_however_much_is_different() -> None:
+    key = "k" * 60_000
+
+    def drawn(value: int) -> list[dict[str, object]]:
+        return [{"id": f"n{place}", "data": {key: [value] * 400}} for place in range(20)]
+
+    changed = compare((1, drawn(1), []), (2, drawn(2), [])).nodes_changed
+    assert len(changed) == 20
+    assert len(changed[0].fields) == 201
+    assert changed[0].fields[0] == f"data.{'k' * 60}…[0]"
+    assert changed[0].fields[-1] == "and 200 more"
+    assert changed[-1].fields == ["and 400 more"]
+    assert sum(len(field) for node in changed for field in node.fields) < 200_000
+
+
+def test_a_path_through_many_keys_is_cut() -> None:
+    def deep(value: int) -> object:
+        inner: object = value
+        for _ in range(50):
+            inner = {"k" * 50: inner}
+        return [{"id": "a", "data": inner}]
+
+    [one] = compare((1, deep(1), []), (2, deep(2), [])).nodes_changed
+    [field] = one.fields
+    assert len(field) == 301
+    assert field.endswith("…")

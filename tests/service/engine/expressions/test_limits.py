@@ -233,3 +233,11 @@ def test_whatever_is_written_is_read_or_refused(text: str) -> None:
         assert exc.detail  # noqa: PT017 - an error is as good as a value
     else:
         json.dumps(result, allow_nan=False).encode()
+
+
+def test_many_texts_that_are_only_read_have_an_end_too() -> None:
+    texts = [f"{{{{{number}}}}}" for number in range(20_000)]
+    started = time.monotonic()
+    with pytest.raises(ExpressionError, match=TIME):
+        render(texts, SCOPE, deadline=started + 0.25)
+    assert time.monotonic() - started < PATIENCE_S
