@@ -19,11 +19,10 @@ class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True):
     missed: Missed
     overlap: Overlap
     next_run_at: datetime | None
+    active: bool
 
 
-async def sync_schedules(
-    conn: Conn, workflow_id: str, specs: Sequence[ScheduleSpec], *, active: bool
-) -> None:
+async def sync_schedules(conn: Conn, workflow_id: str, specs: Sequence[ScheduleSpec]) -> None:
     """Make a workflow's schedules what its nodes say; one that is as it was keeps the time at which it fires next."""
     await conn.execute(
         """
@@ -33,9 +32,9 @@ async def sync_schedules(
         )
         INSERT INTO "WorkflowSchedule" AS s ("workflowId", "nodeId", "cronExpression", "timezone", "missed", "overlap",
                                              "nextRunAt", "isActive")
-        SELECT $1, n.node_id, n.cron, n.timezone, n.missed, n.overlap, n.next_run_at AT TIME ZONE 'UTC', $8
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
-             AS n (node_id, cron, timezone, missed, overlap, next_run_at)
+        SELECT $1, n.node_id, n.cron, n.timezone, n.missed, n.overlap, n.next_run_at AT TIME ZONE 'UTC', n.active
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::boolean[])
+             AS n (node_id, cron, timezone, missed, overlap, next_run_at, active)
         ON CONFLICT ("workflowId", "nodeId") DO UPDATE SET
             "cronExpression" = excluded."cronExpression", "timezone" = excluded."timezone",
             "missed" = excluded."missed", "overlap" = excluded."overlap", "isActive" = excluded."isActive",
@@ -52,7 +51,7 @@ async def sync_schedules(
         [spec.missed for spec in specs],
         [spec.overlap for spec in specs],
         [spec.next_run_at for spec in specs],
-        active,
+        [spec.active for spec in specs],
     )
 
 
