@@ -60,11 +60,22 @@ async def insert_run(
     """Write down how it is to run; return the space that it counts in. conn is the service's, as below."""
     space_id: str = await conn.fetchval(
         """
-        INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, plan, root_id, depth, parent_step,
-                                  cause, time_left_s, waited_for)
-        SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3, $4, $5, $6, $7, $8, $9, $10
-        FROM "Workflow" w WHERE w."id" = $2
-        RETURNING space_id
+        WITH run AS (
+            INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, plan, root_id, depth, parent_step,
+                                      cause, time_left_s, waited_for)
+            SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3, $4, $5, $6, $7, $8, $9, $10
+            FROM "Workflow" w WHERE w."id" = $2
+            RETURNING space_id
+        ),
+        -- What others have called does not count: it would stand in the way of who waits for it.
+        counted AS (
+            INSERT INTO workflow_start (execution_id, space_id) SELECT $1, space_id FROM run WHERE $7::text IS NULL
+        ),
+        past AS (
+            DELETE FROM workflow_start s USING run
+            WHERE s.space_id = run.space_id AND s.started_at <= now() - interval '1 minute'
+        )
+        SELECT space_id FROM run
         """,
         execution_id,
         workflow_id,
@@ -106,10 +117,9 @@ async def count_load(conn: Conn, space_id: str) -> Load:
     """Return it exactly, after insert_execution in the same transaction: its trigger holds the owner's row."""
     row = await conn.fetchrow(
         """
-        SELECT count(*) FILTER (WHERE r.state = 'active') AS active,
-               count(*) FILTER (WHERE r.created_at > now() - interval '1 minute') AS in_last_minute,
-               COALESCE(EXTRACT(epoch FROM now() - min(r.created_at) FILTER
-                   (WHERE r.created_at > now() - interval '1 minute')), 0)::float8 AS oldest_s,
+        SELECT (SELECT count(*) FROM workflow_run r
+                WHERE r.space_id = $1 AND r.parent_step IS NULL AND r.state = 'active') AS active,
+               begun.in_last_minute, begun.oldest_s,
                p.concurrent_executions AS active_allowed, p.executions_per_minute AS per_minute_allowed
         FROM (
             SELECT effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt") AS tier
@@ -120,10 +130,11 @@ async def count_load(conn: Conn, space_id: str) -> Load:
             LIMIT 1
         ) AS owner
         JOIN plan p ON p.tier = owner.tier
-        -- What others have called does not count: it would stand in the way of who waits for it.
-        LEFT JOIN workflow_run r ON r.space_id = $1 AND r.parent_step IS NULL
-            AND (r.state = 'active' OR r.created_at > now() - interval '1 minute')
-        GROUP BY p.tier
+        CROSS JOIN (
+            SELECT count(*) AS in_last_minute,
+                   COALESCE(EXTRACT(epoch FROM now() - min(started_at)), 0)::float8 AS oldest_s
+            FROM workflow_start WHERE space_id = $1 AND started_at > now() - interval '1 minute'
+        ) AS begun
         """,
         space_id,
     )
@@ -176,6 +187,7 @@ async def share_space(conn: Conn, workflow_id: str, other_id: str) -> bool:
 
 async def prune_executions(conn: Conn, *, days: int, limit: int) -> int:
     """Delete up to limit executions that ended more than so many days ago; return how many."""
+    await conn.execute("DELETE FROM workflow_start WHERE started_at < now() - interval '1 hour'")
     tag: str = await conn.execute(
         """
         DELETE FROM "WorkflowExecution" WHERE "id" IN (

@@ -82,8 +82,15 @@ CREATE TABLE workflow_run (
 );
 CREATE UNIQUE INDEX workflow_run_cause_key ON workflow_run (cause) WHERE cause IS NOT NULL;
 CREATE INDEX workflow_run_live_idx ON workflow_run (space_id, workflow_id) WHERE state <> 'ended';
-CREATE INDEX workflow_run_space_created_idx ON workflow_run (space_id, created_at);
 CREATE INDEX workflow_run_leased_idx ON workflow_run (leased_until) WHERE state = 'active';
+
+-- What began within a minute, as the limit counts it: by itself, so that deleting executions, or workflows, makes no room.
+CREATE TABLE workflow_start (
+    execution_id  text PRIMARY KEY,
+    space_id      text NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX workflow_start_space_idx ON workflow_start (space_id, started_at);
 
 -- A node's turn. iteration says which passes of which loops it is in: '', 'loop-1:0', 'loop-1:0/loop-2:3'.
 CREATE TABLE workflow_step (
@@ -292,8 +299,8 @@ DECLARE
     readers constant text := 'team_id = ANY ((SELECT docsearch_teams(''MEMBER''))::text[]) OR team_id IS NULL AND user_id = ' || me;
     writers constant text := '(team_id IS NULL OR team_id = ANY ((SELECT docsearch_teams(''ADMIN''))::text[]))';
 BEGIN
-    FOREACH tbl IN ARRAY ARRAY['workflow_run', 'workflow_step', 'workflow_step_item', 'workflow_log', 'workflow_document',
-                               'credential', 'template_rating'] LOOP
+    FOREACH tbl IN ARRAY ARRAY['workflow_run', 'workflow_start', 'workflow_step', 'workflow_step_item', 'workflow_log',
+                               'workflow_document', 'credential', 'template_rating'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tbl);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tbl);
         EXECUTE format('CREATE POLICY docsearch_service ON %I TO docsearch_service USING (true) WITH CHECK (true)', tbl);
@@ -341,7 +348,8 @@ CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Workflow" FOR EACH ROW EXECUTE 
 DROP TRIGGER keep_updated_at ON "Template";
 CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW EXECUTE FUNCTION keep_updated_at();
 DROP TRIGGER forget_next_run ON "WorkflowSchedule";
-DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_run;
+DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_start,
+    workflow_run;
 DROP FUNCTION count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
 ALTER TABLE plan DROP COLUMN concurrent_executions, DROP COLUMN executions_per_minute;
 ALTER TABLE "Template" DROP COLUMN "settings";
