@@ -249,6 +249,45 @@ END $$;
 CREATE TRIGGER wake_parent AFTER DELETE ON "WorkflowExecution" FOR EACH ROW
     WHEN (OLD."parentExecutionId" IS NOT NULL AND OLD."status" = 'RUNNING') EXECUTE FUNCTION wake_parent_of_deleted();
 
+-- However an execution ends, it says when, and has its log. What it called, and waits for, ends with it: all of them are
+-- held first, from the top down, and their runs after that; who ends one of them holds it, and then wakes its parent's
+-- run.
+CREATE FUNCTION settle_execution() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    at constant timestamp := now() AT TIME ZONE 'UTC';
+BEGIN
+    IF NEW."status" <> 'SUCCESS' THEN
+        PERFORM FROM "WorkflowExecution" e JOIN workflow_run r ON r.execution_id = e."id"
+        WHERE e."status" = 'RUNNING' AND e."id" IN (
+            WITH RECURSIVE called AS (
+                SELECT c."id" FROM "WorkflowExecution" c JOIN workflow_run w ON w.execution_id = c."id"
+                WHERE c."parentExecutionId" = NEW."id" AND w.waited_for
+                UNION
+                SELECT c."id" FROM called p JOIN "WorkflowExecution" c ON c."parentExecutionId" = p."id"
+                JOIN workflow_run w ON w.execution_id = c."id" WHERE w.waited_for
+            )
+            SELECT "id" FROM called)
+        ORDER BY r.depth, e."id" FOR NO KEY UPDATE OF e;
+    END IF;
+    NEW."finishedAt" := COALESCE(NEW."finishedAt", at);
+    NEW."duration" := COALESCE(NEW."duration", GREATEST(LEAST(
+        EXTRACT(epoch FROM NEW."finishedAt" - NEW."startedAt") * 1000, 2147483647), 0)::integer);
+    IF NEW."logs" IS NOT DISTINCT FROM OLD."logs" THEN
+        -- Nobody writes one more entry from here on.
+        PERFORM FROM workflow_run WHERE execution_id = NEW."id" FOR UPDATE;
+        NEW."logs" := COALESCE((SELECT array_agg(l.entry ORDER BY l.place) FROM workflow_log l
+                                WHERE l.execution_id = NEW."id"), '{}');
+        IF NEW."status" = 'CANCELED' THEN
+            NEW."logs" := array_append(NEW."logs", jsonb_build_object(
+                'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'event', 'run.canceled'));
+        END IF;
+        DELETE FROM workflow_log WHERE execution_id = NEW."id";
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER settle_execution BEFORE UPDATE OF "status" ON "WorkflowExecution" FOR EACH ROW
+    WHEN (OLD."status" = 'RUNNING' AND NEW."status" <> 'RUNNING') EXECUTE FUNCTION settle_execution();
+
 CREATE FUNCTION count_execution_end() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     UPDATE "Workflow" SET
@@ -261,7 +300,7 @@ BEGIN
         WHERE execution_id = NEW."id" AND state <> 'ended';
         IF NEW."status" <> 'SUCCESS' THEN
             -- What it called, and would have waited for, ends with it.
-            UPDATE "WorkflowExecution" e SET "status" = 'CANCELED', "finishedAt" = now() AT TIME ZONE 'UTC'
+            UPDATE "WorkflowExecution" e SET "status" = 'CANCELED'
             FROM workflow_run r
             WHERE e."parentExecutionId" = NEW."id" AND e."status" = 'RUNNING' AND r.execution_id = e."id" AND r.waited_for;
         END IF;
@@ -330,7 +369,7 @@ BEGIN
     -- Sealed by the service's routes.
     GRANT INSERT (id, user_id, team_id, name, kind, hosts, sealed), UPDATE (name, hosts, sealed, updated_at) ON credential
         TO docsearch_app;
-    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'count_execution_end', 'wake_parent_of_deleted', 'rate_template'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'settle_execution', 'count_execution_end', 'wake_parent_of_deleted', 'rate_template'] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', wanted, current_schema());
     END LOOP;
     EXECUTE format('ALTER FUNCTION wake_parent(text) SET search_path = %I, pg_temp', current_schema());
@@ -340,6 +379,7 @@ END $$;
 
 DOWNGRADE = """
 DROP TRIGGER count_execution_start ON "WorkflowExecution";
+DROP TRIGGER settle_execution ON "WorkflowExecution";
 DROP TRIGGER count_execution_end ON "WorkflowExecution";
 DROP TRIGGER wake_parent ON "WorkflowExecution";
 DROP TRIGGER number_workflow_revision ON "Workflow";
@@ -350,7 +390,7 @@ CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW EXECUTE 
 DROP TRIGGER forget_next_run ON "WorkflowSchedule";
 DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_start,
     workflow_run;
-DROP FUNCTION count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
+DROP FUNCTION settle_execution, count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
 ALTER TABLE plan DROP COLUMN concurrent_executions, DROP COLUMN executions_per_minute;
 ALTER TABLE "Template" DROP COLUMN "settings";
 ALTER TABLE "WorkflowSchedule" DROP CONSTRAINT workflow_schedule_next_sane, DROP CONSTRAINT workflow_schedule_last_sane;
