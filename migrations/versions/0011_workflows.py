@@ -176,6 +176,16 @@ CREATE TRIGGER forget_next_run BEFORE UPDATE ON "WorkflowSchedule" FOR EACH ROW
           (NEW."cronExpression", NEW."timezone", NEW."isActive"))
     EXECUTE FUNCTION forget_next_run();
 
+-- What a workflow would have been started for while it was paused is not made up for.
+CREATE FUNCTION let_schedules_off() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE "WorkflowSchedule" SET "nextRunAt" = NULL WHERE "workflowId" = NEW."id" AND "nextRunAt" IS NOT NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER let_schedules_off AFTER UPDATE OF "status", "isActive" ON "Workflow" FOR EACH ROW
+    WHEN (NEW."isActive" AND NEW."status" = 'ACTIVE' AND NOT (OLD."isActive" AND OLD."status" = 'ACTIVE'))
+    EXECUTE FUNCTION let_schedules_off();
+
 -- Secrets that nodes use by name, so that they are in no definition, version, log or export.
 CREATE TABLE credential (
     id           text PRIMARY KEY DEFAULT gen_random_uuid()::text,
@@ -369,7 +379,7 @@ BEGIN
     -- Sealed by the service's routes.
     GRANT INSERT (id, user_id, team_id, name, kind, hosts, sealed), UPDATE (name, hosts, sealed, updated_at) ON credential
         TO docsearch_app;
-    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'settle_execution', 'count_execution_end', 'wake_parent_of_deleted', 'rate_template'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'settle_execution', 'count_execution_end', 'let_schedules_off', 'wake_parent_of_deleted', 'rate_template'] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', wanted, current_schema());
     END LOOP;
     EXECUTE format('ALTER FUNCTION wake_parent(text) SET search_path = %I, pg_temp', current_schema());
@@ -379,6 +389,7 @@ END $$;
 
 DOWNGRADE = """
 DROP TRIGGER count_execution_start ON "WorkflowExecution";
+DROP TRIGGER let_schedules_off ON "Workflow";
 DROP TRIGGER settle_execution ON "WorkflowExecution";
 DROP TRIGGER count_execution_end ON "WorkflowExecution";
 DROP TRIGGER wake_parent ON "WorkflowExecution";
@@ -390,7 +401,7 @@ CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW EXECUTE 
 DROP TRIGGER forget_next_run ON "WorkflowSchedule";
 DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_start,
     workflow_run;
-DROP FUNCTION settle_execution, count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
+DROP FUNCTION let_schedules_off, settle_execution, count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
 ALTER TABLE plan DROP COLUMN concurrent_executions, DROP COLUMN executions_per_minute;
 ALTER TABLE "Template" DROP COLUMN "settings";
 ALTER TABLE "WorkflowSchedule" DROP CONSTRAINT workflow_schedule_next_sane, DROP CONSTRAINT workflow_schedule_last_sane;
