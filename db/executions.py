@@ -153,6 +153,7 @@ class FailedExecution(msgspec.Struct, frozen=True, kw_only=True):
     retry_of: str | None
     error: dict[str, Any] | None
     settings: Any
+    space_id: str
     depth: int
 
 
@@ -161,7 +162,8 @@ async def find_failed(conn: Conn, execution_id: str) -> FailedExecution | None:
         """
         SELECT e."id" AS execution_id, e."workflowId" AS workflow_id, w."name" AS workflow_name, e."userId" AS user_id,
                e."status"::text AS status, e."triggeredBy" AS triggered_by, e."retryOf" AS retry_of,
-               e."errorData" AS error, w."settings" AS settings, r.depth
+               e."errorData" AS error, w."settings" AS settings,
+               COALESCE(w."teamId", w."userId") AS space_id, r.depth
         FROM "WorkflowExecution" e JOIN "Workflow" w ON w."id" = e."workflowId"
         JOIN workflow_run r ON r.execution_id = e."id"
         WHERE e."id" = $1 AND e."status" IN ('FAILED', 'TIMEOUT')
@@ -171,18 +173,12 @@ async def find_failed(conn: Conn, execution_id: str) -> FailedExecution | None:
     return FailedExecution(**row) if row else None
 
 
-async def share_space(conn: Conn, workflow_id: str, other_id: str) -> bool:
-    """Return whether two workflows are of the same team, or else of the same person."""
-    shared: bool = await conn.fetchval(
-        """
-        SELECT EXISTS (SELECT FROM "Workflow" a JOIN "Workflow" b
-                       ON COALESCE(a."teamId", a."userId") = COALESCE(b."teamId", b."userId")
-                       WHERE a."id" = $1 AND b."id" = $2)
-        """,
-        workflow_id,
-        other_id,
+async def is_test(conn: Conn, execution_id: str) -> bool:
+    """Return whether nobody is to be told of how an execution ends."""
+    found: bool | None = await conn.fetchval(
+        "SELECT plan ->> 'mode' = 'test' FROM workflow_run WHERE execution_id = $1", execution_id
     )
-    return shared
+    return bool(found)
 
 
 async def prune_executions(conn: Conn, *, days: int, limit: int) -> int:
