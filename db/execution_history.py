@@ -171,30 +171,29 @@ async def list_waiting(conn: Conn, execution_id: str) -> list[WaitingRow]:
 async def cancel_execution(conn: Conn, execution_id: str) -> list[str]:
     """Cancel a running execution and all that it has called; return the ids, none where it had ended.
 
-    Its log becomes the execution's. conn is the service's, in a transaction; workers hear of it when that commits.
+    A trigger writes down when it ended and makes its log the execution's. conn is the service's, in a transaction;
+    workers hear of it when that commits.
     """
-    rows = await conn.fetch(
+    # Held before any of them is changed, from the top down, as the trigger does: the two must not wait for each other.
+    held = await conn.fetch(
         """
         WITH RECURSIVE called AS (
             SELECT "id" FROM "WorkflowExecution" WHERE "id" = $1
             UNION
             SELECT e."id" FROM "WorkflowExecution" e JOIN called c ON e."parentExecutionId" = c."id"
         )
-        UPDATE "WorkflowExecution" e
-        SET "status" = 'CANCELED', "finishedAt" = now() AT TIME ZONE 'UTC',
-            "duration" = LEAST(EXTRACT(epoch FROM now() AT TIME ZONE 'UTC' - e."startedAt") * 1000,
-                               2147483647)::integer,
-            "logs" = array_append(
-                COALESCE((SELECT array_agg(l.entry ORDER BY l.place) FROM workflow_log l
-                          WHERE l.execution_id = e."id"), '{}'),
-                jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-                                   'event', 'run.canceled'))
+        SELECT e."id" FROM "WorkflowExecution" e JOIN workflow_run r ON r.execution_id = e."id"
         WHERE e."id" IN (SELECT "id" FROM called) AND e."status" = 'RUNNING'
-        RETURNING e."id"
+        ORDER BY r.depth, e."id" FOR NO KEY UPDATE OF e
         """,
         execution_id,
     )
-    return [row["id"] for row in rows]
+    ids = [row["id"] for row in held]
+    await conn.execute(
+        """UPDATE "WorkflowExecution" SET "status" = 'CANCELED' WHERE "id" = ANY($1::text[])""",
+        ids,
+    )
+    return ids
 
 
 class Waiter(msgspec.Struct, frozen=True):

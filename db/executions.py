@@ -60,11 +60,22 @@ async def insert_run(
     """Write down how it is to run; return the space that it counts in. conn is the service's, as below."""
     space_id: str = await conn.fetchval(
         """
-        INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, plan, root_id, depth, parent_step,
-                                  cause, time_left_s, waited_for)
-        SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3, $4, $5, $6, $7, $8, $9, $10
-        FROM "Workflow" w WHERE w."id" = $2
-        RETURNING space_id
+        WITH run AS (
+            INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, plan, root_id, depth, parent_step,
+                                      cause, time_left_s, waited_for)
+            SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3, $4, $5, $6, $7, $8, $9, $10
+            FROM "Workflow" w WHERE w."id" = $2
+            RETURNING space_id
+        ),
+        -- What others have called does not count: it would stand in the way of who waits for it.
+        counted AS (
+            INSERT INTO workflow_start (execution_id, space_id) SELECT $1, space_id FROM run WHERE $7::text IS NULL
+        ),
+        past AS (
+            DELETE FROM workflow_start s USING run
+            WHERE s.space_id = run.space_id AND s.started_at <= now() - interval '1 minute'
+        )
+        SELECT space_id FROM run
         """,
         execution_id,
         workflow_id,
@@ -106,10 +117,9 @@ async def count_load(conn: Conn, space_id: str) -> Load:
     """Return it exactly, after insert_execution in the same transaction: its trigger holds the owner's row."""
     row = await conn.fetchrow(
         """
-        SELECT count(*) FILTER (WHERE r.state = 'active') AS active,
-               count(*) FILTER (WHERE r.created_at > now() - interval '1 minute') AS in_last_minute,
-               COALESCE(EXTRACT(epoch FROM now() - min(r.created_at) FILTER
-                   (WHERE r.created_at > now() - interval '1 minute')), 0)::float8 AS oldest_s,
+        SELECT (SELECT count(*) FROM workflow_run r
+                WHERE r.space_id = $1 AND r.parent_step IS NULL AND r.state = 'active') AS active,
+               begun.in_last_minute, begun.oldest_s,
                p.concurrent_executions AS active_allowed, p.executions_per_minute AS per_minute_allowed
         FROM (
             SELECT effective_tier("subscriptionTier", "subscriptionStatus", "subscriptionEndsAt") AS tier
@@ -120,10 +130,11 @@ async def count_load(conn: Conn, space_id: str) -> Load:
             LIMIT 1
         ) AS owner
         JOIN plan p ON p.tier = owner.tier
-        -- What others have called does not count: it would stand in the way of who waits for it.
-        LEFT JOIN workflow_run r ON r.space_id = $1 AND r.parent_step IS NULL
-            AND (r.state = 'active' OR r.created_at > now() - interval '1 minute')
-        GROUP BY p.tier
+        CROSS JOIN (
+            SELECT count(*) AS in_last_minute,
+                   COALESCE(EXTRACT(epoch FROM now() - min(started_at)), 0)::float8 AS oldest_s
+            FROM workflow_start WHERE space_id = $1 AND started_at > now() - interval '1 minute'
+        ) AS begun
         """,
         space_id,
     )
@@ -142,6 +153,7 @@ class FailedExecution(msgspec.Struct, frozen=True, kw_only=True):
     retry_of: str | None
     error: dict[str, Any] | None
     settings: Any
+    space_id: str
     depth: int
 
 
@@ -150,7 +162,8 @@ async def find_failed(conn: Conn, execution_id: str) -> FailedExecution | None:
         """
         SELECT e."id" AS execution_id, e."workflowId" AS workflow_id, w."name" AS workflow_name, e."userId" AS user_id,
                e."status"::text AS status, e."triggeredBy" AS triggered_by, e."retryOf" AS retry_of,
-               e."errorData" AS error, w."settings" AS settings, r.depth
+               e."errorData" AS error, w."settings" AS settings,
+               COALESCE(w."teamId", w."userId") AS space_id, r.depth
         FROM "WorkflowExecution" e JOIN "Workflow" w ON w."id" = e."workflowId"
         JOIN workflow_run r ON r.execution_id = e."id"
         WHERE e."id" = $1 AND e."status" IN ('FAILED', 'TIMEOUT')
@@ -160,22 +173,17 @@ async def find_failed(conn: Conn, execution_id: str) -> FailedExecution | None:
     return FailedExecution(**row) if row else None
 
 
-async def share_space(conn: Conn, workflow_id: str, other_id: str) -> bool:
-    """Return whether two workflows are of the same team, or else of the same person."""
-    shared: bool = await conn.fetchval(
-        """
-        SELECT EXISTS (SELECT FROM "Workflow" a JOIN "Workflow" b
-                       ON COALESCE(a."teamId", a."userId") = COALESCE(b."teamId", b."userId")
-                       WHERE a."id" = $1 AND b."id" = $2)
-        """,
-        workflow_id,
-        other_id,
+async def is_test(conn: Conn, execution_id: str) -> bool:
+    """Return whether nobody is to be told of how an execution ends."""
+    found: bool | None = await conn.fetchval(
+        "SELECT plan ->> 'mode' = 'test' FROM workflow_run WHERE execution_id = $1", execution_id
     )
-    return shared
+    return bool(found)
 
 
 async def prune_executions(conn: Conn, *, days: int, limit: int) -> int:
     """Delete up to limit executions that ended more than so many days ago; return how many."""
+    await conn.execute("DELETE FROM workflow_start WHERE started_at < now() - interval '1 hour'")
     tag: str = await conn.execute(
         """
         DELETE FROM "WorkflowExecution" WHERE "id" IN (

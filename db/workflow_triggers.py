@@ -19,9 +19,10 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str | None
     token: str
     test_token: str
+    active: bool
 
 
-async def sync_triggers(conn: Conn, workflow_id: str, specs: Sequence[TriggerSpec], *, active: bool) -> None:
+async def sync_triggers(conn: Conn, workflow_id: str, specs: Sequence[TriggerSpec]) -> None:
     """Make a workflow's rows what its nodes say; those without a node, of the web application, stay as they are."""
     await conn.execute(
         """
@@ -31,9 +32,9 @@ async def sync_triggers(conn: Conn, workflow_id: str, specs: Sequence[TriggerSpe
         )
         INSERT INTO "WorkflowTrigger" ("workflowId", "nodeId", "type", "config", "eventType", "token", "testToken",
                                        "isActive")
-        SELECT $1, s.node_id, s.type::"TriggerType", s.config, s.event_type, s.token, s.test_token, $8
-        FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::text[])
-             AS s (node_id, type, config, event_type, token, test_token)
+        SELECT $1, s.node_id, s.type::"TriggerType", s.config, s.event_type, s.token, s.test_token, s.active
+        FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::text[], $8::boolean[])
+             AS s (node_id, type, config, event_type, token, test_token, active)
         ON CONFLICT ("workflowId", "nodeId") DO UPDATE SET
             "type" = excluded."type", "config" = excluded."config", "eventType" = excluded."eventType",
             "isActive" = excluded."isActive",
@@ -47,7 +48,7 @@ async def sync_triggers(conn: Conn, workflow_id: str, specs: Sequence[TriggerSpe
         [spec.event_type for spec in specs],
         [spec.token for spec in specs],
         [spec.test_token for spec in specs],
-        active,
+        [spec.active for spec in specs],
     )
 
 

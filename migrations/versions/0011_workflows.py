@@ -82,8 +82,15 @@ CREATE TABLE workflow_run (
 );
 CREATE UNIQUE INDEX workflow_run_cause_key ON workflow_run (cause) WHERE cause IS NOT NULL;
 CREATE INDEX workflow_run_live_idx ON workflow_run (space_id, workflow_id) WHERE state <> 'ended';
-CREATE INDEX workflow_run_space_created_idx ON workflow_run (space_id, created_at);
 CREATE INDEX workflow_run_leased_idx ON workflow_run (leased_until) WHERE state = 'active';
+
+-- What began within a minute, as the limit counts it: by itself, so that deleting executions, or workflows, makes no room.
+CREATE TABLE workflow_start (
+    execution_id  text PRIMARY KEY,
+    space_id      text NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX workflow_start_space_idx ON workflow_start (space_id, started_at);
 
 -- A node's turn. iteration says which passes of which loops it is in: '', 'loop-1:0', 'loop-1:0/loop-2:3'.
 CREATE TABLE workflow_step (
@@ -169,6 +176,16 @@ CREATE TRIGGER forget_next_run BEFORE UPDATE ON "WorkflowSchedule" FOR EACH ROW
           (NEW."cronExpression", NEW."timezone", NEW."isActive"))
     EXECUTE FUNCTION forget_next_run();
 
+-- What a workflow would have been started for while it was paused is not made up for.
+CREATE FUNCTION let_schedules_off() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE "WorkflowSchedule" SET "nextRunAt" = NULL WHERE "workflowId" = NEW."id" AND "nextRunAt" IS NOT NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER let_schedules_off AFTER UPDATE OF "status", "isActive" ON "Workflow" FOR EACH ROW
+    WHEN (NEW."isActive" AND NEW."status" = 'ACTIVE' AND NOT (OLD."isActive" AND OLD."status" = 'ACTIVE'))
+    EXECUTE FUNCTION let_schedules_off();
+
 -- Secrets that nodes use by name, so that they are in no definition, version, log or export.
 CREATE TABLE credential (
     id           text PRIMARY KEY DEFAULT gen_random_uuid()::text,
@@ -243,6 +260,45 @@ END $$;
 CREATE TRIGGER wake_parent AFTER DELETE ON "WorkflowExecution" FOR EACH ROW
     WHEN (OLD."parentExecutionId" IS NOT NULL AND OLD."status" = 'RUNNING') EXECUTE FUNCTION wake_parent_of_deleted();
 
+-- However an execution ends, it says when, and has its log. What it called, and waits for, ends with it: all of them are
+-- held first, from the top down, and their runs after that; who ends one of them holds it, and then wakes its parent's
+-- run.
+CREATE FUNCTION settle_execution() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    at constant timestamp := now() AT TIME ZONE 'UTC';
+BEGIN
+    IF NEW."status" <> 'SUCCESS' THEN
+        PERFORM FROM "WorkflowExecution" e JOIN workflow_run r ON r.execution_id = e."id"
+        WHERE e."status" = 'RUNNING' AND e."id" IN (
+            WITH RECURSIVE called AS (
+                SELECT c."id" FROM "WorkflowExecution" c JOIN workflow_run w ON w.execution_id = c."id"
+                WHERE c."parentExecutionId" = NEW."id" AND w.waited_for
+                UNION
+                SELECT c."id" FROM called p JOIN "WorkflowExecution" c ON c."parentExecutionId" = p."id"
+                JOIN workflow_run w ON w.execution_id = c."id" WHERE w.waited_for
+            )
+            SELECT "id" FROM called)
+        ORDER BY r.depth, e."id" FOR NO KEY UPDATE OF e;
+    END IF;
+    NEW."finishedAt" := COALESCE(NEW."finishedAt", at);
+    NEW."duration" := COALESCE(NEW."duration", GREATEST(LEAST(
+        EXTRACT(epoch FROM NEW."finishedAt" - NEW."startedAt") * 1000, 2147483647), 0)::integer);
+    IF NEW."logs" IS NOT DISTINCT FROM OLD."logs" THEN
+        -- Nobody writes one more entry from here on.
+        PERFORM FROM workflow_run WHERE execution_id = NEW."id" FOR UPDATE;
+        NEW."logs" := COALESCE((SELECT array_agg(l.entry ORDER BY l.place) FROM workflow_log l
+                                WHERE l.execution_id = NEW."id"), '{}');
+        IF NEW."status" = 'CANCELED' THEN
+            NEW."logs" := array_append(NEW."logs", jsonb_build_object(
+                'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'event', 'run.canceled'));
+        END IF;
+        DELETE FROM workflow_log WHERE execution_id = NEW."id";
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER settle_execution BEFORE UPDATE OF "status" ON "WorkflowExecution" FOR EACH ROW
+    WHEN (OLD."status" = 'RUNNING' AND NEW."status" <> 'RUNNING') EXECUTE FUNCTION settle_execution();
+
 CREATE FUNCTION count_execution_end() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     UPDATE "Workflow" SET
@@ -255,7 +311,7 @@ BEGIN
         WHERE execution_id = NEW."id" AND state <> 'ended';
         IF NEW."status" <> 'SUCCESS' THEN
             -- What it called, and would have waited for, ends with it.
-            UPDATE "WorkflowExecution" e SET "status" = 'CANCELED', "finishedAt" = now() AT TIME ZONE 'UTC'
+            UPDATE "WorkflowExecution" e SET "status" = 'CANCELED'
             FROM workflow_run r
             WHERE e."parentExecutionId" = NEW."id" AND e."status" = 'RUNNING' AND r.execution_id = e."id" AND r.waited_for;
         END IF;
@@ -293,8 +349,8 @@ DECLARE
     readers constant text := 'team_id = ANY ((SELECT docsearch_teams(''MEMBER''))::text[]) OR team_id IS NULL AND user_id = ' || me;
     writers constant text := '(team_id IS NULL OR team_id = ANY ((SELECT docsearch_teams(''ADMIN''))::text[]))';
 BEGIN
-    FOREACH tbl IN ARRAY ARRAY['workflow_run', 'workflow_step', 'workflow_step_item', 'workflow_log', 'workflow_document',
-                               'credential', 'template_rating'] LOOP
+    FOREACH tbl IN ARRAY ARRAY['workflow_run', 'workflow_start', 'workflow_step', 'workflow_step_item', 'workflow_log',
+                               'workflow_document', 'credential', 'template_rating'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tbl);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tbl);
         EXECUTE format('CREATE POLICY docsearch_service ON %I TO docsearch_service USING (true) WITH CHECK (true)', tbl);
@@ -324,7 +380,7 @@ BEGIN
     -- Sealed by the service's routes.
     GRANT INSERT (id, user_id, team_id, name, kind, hosts, sealed), UPDATE (name, hosts, sealed, updated_at) ON credential
         TO docsearch_app;
-    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'count_execution_end', 'wake_parent_of_deleted', 'rate_template'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'settle_execution', 'count_execution_end', 'let_schedules_off', 'wake_parent_of_deleted', 'rate_template'] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', wanted, current_schema());
     END LOOP;
     EXECUTE format('ALTER FUNCTION wake_parent(text) SET search_path = %I, pg_temp', current_schema());
@@ -334,6 +390,8 @@ END $$;
 
 DOWNGRADE = """
 DROP TRIGGER count_execution_start ON "WorkflowExecution";
+DROP TRIGGER let_schedules_off ON "Workflow";
+DROP TRIGGER settle_execution ON "WorkflowExecution";
 DROP TRIGGER count_execution_end ON "WorkflowExecution";
 DROP TRIGGER wake_parent ON "WorkflowExecution";
 DROP TRIGGER number_workflow_revision ON "Workflow";
@@ -342,8 +400,9 @@ CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Workflow" FOR EACH ROW EXECUTE 
 DROP TRIGGER keep_updated_at ON "Template";
 CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW EXECUTE FUNCTION keep_updated_at();
 DROP TRIGGER forget_next_run ON "WorkflowSchedule";
-DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_run;
-DROP FUNCTION count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
+DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_start,
+    workflow_run;
+DROP FUNCTION let_schedules_off, settle_execution, count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
 ALTER TABLE plan DROP COLUMN concurrent_executions, DROP COLUMN executions_per_minute;
 ALTER TABLE "Template" DROP COLUMN "settings";
 ALTER TABLE "WorkflowSchedule" DROP CONSTRAINT workflow_schedule_next_sane, DROP CONSTRAINT workflow_schedule_last_sane;

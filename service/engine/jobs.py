@@ -15,7 +15,7 @@ import structlog
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
 
-from db import executions, workflow_triggers
+from db import executions, workflow_runs, workflow_triggers
 from db.errors import ExecutionsLimited, Refused
 from db.events import Events
 from db.jobs import FiredEvent
@@ -67,30 +67,37 @@ async def run_error_workflow(workflows: Workflows, job: Job) -> None:
     """Start the workflow for errors of the failed execution that the job names."""
     execution_id = (job.payload or b"").decode()
     try:
-        async with as_system(workflows.services.pool) as conn:
-            failed = await executions.find_failed(conn, execution_id)
-            if failed is None:
-                return
-            wanted = read_definition([], [], failed.settings).settings.error_workflow
-            if wanted is None or wanted == failed.workflow_id:
-                return
-            if not await executions.share_space(conn, failed.workflow_id, wanted):
-                log.warning("error_workflow_missing", execution_id=execution_id)
-                return
-            await start_execution(
-                conn,
-                workflow_id=wanted,
-                user_id=failed.user_id,
-                triggered_by="error",
-                data=_describe(failed),
-                cause=f"error:{execution_id}",
-                depth=failed.depth + 1,
-                limits=workflows.limits,
-            )
+        await _start_error_workflow(workflows, execution_id)
     except ExecutionsLimited as exc:
         raise RetryRequested(timedelta(seconds=exc.retry_after_s), reason=str(exc)) from exc
     except (Refused, EngineError) as exc:
         log.warning("error_workflow_refused", execution_id=execution_id, reason=str(exc))
+    except Exception as exc:
+        log.exception("error_workflow_crashed", execution_id=execution_id)
+        raise RetryRequested(_OUTAGE_DELAY, reason=type(exc).__name__) from exc
+
+
+async def _start_error_workflow(workflows: Workflows, execution_id: str) -> None:
+    async with as_system(workflows.services.pool) as conn:
+        failed = await executions.find_failed(conn, execution_id)
+        if failed is None:
+            return
+        wanted = read_definition([], [], failed.settings).settings.error_workflow
+        if wanted is None or wanted == failed.workflow_id:
+            return
+        if not await workflow_runs.find_callable(conn, failed.space_id, wanted):
+            log.warning("error_workflow_missing", execution_id=execution_id)
+            return
+        await start_execution(
+            conn,
+            workflow_id=wanted,
+            user_id=failed.user_id,
+            triggered_by="error",
+            data=_describe(failed),
+            cause=f"error:{execution_id}",
+            depth=failed.depth + 1,
+            limits=workflows.limits,
+        )
 
 
 async def fire_event_triggers(workflows: Workflows, job: Job) -> None:

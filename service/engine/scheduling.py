@@ -25,8 +25,6 @@ from service.engine.starting import StartLimits, start_execution
 
 log = structlog.get_logger()
 
-GRACE = timedelta(seconds=60)
-"""A tick that is no later than this has not been missed."""
 MAX_MISSED = 100
 """Ticks that are made up for, where all are: the newest."""
 _LOOK_S = 5.0
@@ -60,7 +58,7 @@ def settle(due: DueSchedule, now: datetime) -> Tick:
         case "once" | "skip" if is_behind:
             tick = last_tick(due.cron, due.timezone, now) or tick
             following = next_tick(due.cron, due.timezone, max(now, tick))
-    if due.missed == "skip" and now - tick > GRACE:
+    if due.missed == "skip" and now - tick > schedules.GRACE:
         return Tick(None, following, f"The tick of {tick:%Y-%m-%d %H:%M} UTC was missed.")
     return Tick(tick, following)
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.errors import ExecutionsLimited
-from db.executions import TriggeredBy, count_load, find_cause, insert_execution, insert_run, lock_cause
+from db.executions import (
+    TriggeredBy,
+    count_load,
+    find_cause,
+    insert_execution,
+    insert_run,
+    is_test,
+    lock_cause,
+)
 from db.jobs import enqueue_run
 from db.pool import Conn
 from db.workflow_versions import ensure_version
@@ -89,8 +97,9 @@ async def start_execution(
     """Return the new execution's id, None where cause has started one before (db.executions.find_cause says which).
 
     conn is the service's, in a transaction, which is undone where this raises: PlanLimitReached, ExecutionsLimited,
-    TooDeep, WorkflowGone, TooLarge. data is what the first node gets; trigger what else is known of the start. Without
-    a version, the workflow runs as it stands. plan: {"only": node, "pinned": {node: [items]}, "mode": "test"}.
+    TooDeep, WorkflowGone, TooLarge. data is what the first node gets; trigger what else is known of the
+    start. Without a version, the workflow runs as it stands. plan: {"only": node, "pinned": {node: [items]},
+    "mode": "test"}; what a test calls is a test.
     """
     if depth > MAX_DEPTH:
         raise TooDeep
@@ -101,6 +110,8 @@ async def start_execution(
     number = version or await ensure_version(conn, workflow_id)
     if number is None:
         raise WorkflowGone("The workflow was deleted.")
+    if parent is not None and await is_test(conn, parent.execution_id):
+        plan = {**(plan or {}), "mode": "test"}
     execution_id = str(uuid.uuid4())
     await insert_execution(
         conn,

@@ -134,8 +134,6 @@ async def cancel(pool: Pool, caller: Caller, row: ExecutionDetail) -> bool:
     require_run(caller, row)
     async with as_caller(pool, caller.subject) as conn, as_service(conn):
         canceled = await execution_history.cancel_execution(conn, row.id)
-        for execution_id in canceled:
-            await workflow_steps.drop_progress(conn, execution_id, keep_steps=True)
         waiter = await execution_history.find_waiter(conn, row.id) if canceled else None
         if waiter is not None and waiter.parent_step is not None and waiter.parent_execution_id is not None:
             await enqueue_run(conn, waiter.parent_execution_id)

@@ -44,8 +44,9 @@ class Answerers:
             while True:
                 changed.clear()
                 async with self.pool.acquire() as conn:
-                    given = await workflow_runs.find_response(conn, execution_id)
+                    # In this order: of a run that has ended, every answer is there to be seen.
                     child = (await workflow_runs.find_children(conn, [execution_id])).get(execution_id)
+                    given = await workflow_runs.find_response(conn, execution_id)
                 if given is not None:
                     return _given(given, execution_id)
                 if child is None or child.status == "SUCCESS":

@@ -110,5 +110,5 @@ def _definition(row: WorkflowRow, given: dict[str, Any]) -> Definition | None:
     try:
         return read_definition(*drawn)
     except DefinitionError:
-        # Of the web application; what cannot be read can still be paused.
-        return Definition(nodes=(), connections=())
+        # Of the web application; what cannot be read can still be paused, and keeps its triggers until it can.
+        return None

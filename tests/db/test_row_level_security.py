@@ -202,7 +202,8 @@ async def test_what_the_service_keeps_for_itself_is_closed_to_people(pool: Pool,
     """)
     own = {row["name"] for row in tables} - {table.strip('"') for table in SEEN}
     assert own >= {"rate_limit", "received_event", "deleted_identity", "pgqueuer", "vector_index"}
-    assert own >= {"workflow_run", "workflow_step", "workflow_step_item", "workflow_log", "workflow_document"}
+    assert own >= {"workflow_run", "workflow_start", "workflow_step", "workflow_step_item", "workflow_log"}
+    assert own >= {"workflow_document"}
     for table in own:
         async with acting(pool, "owner") as conn:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from db.errors import ExecutionsLimited, PlanLimitReached
+from db.execution_history import delete_execution
 from db.pool import Conn
+from db.tenancy import as_system
 from service.engine.starting import Parent
 from tests.fakes.recording_server import RecordingServer
 from tests.service.engine.conftest import Engine, node, open_engine
@@ -90,13 +92,27 @@ async def test_a_minute_passes(conn: Conn, engine: Engine) -> None:
     await conn.execute("UPDATE plan SET executions_per_minute = 2")
     drawn = await engine.draw([START], [])
     await engine.start(drawn)
-    await engine.fetch("UPDATE workflow_run SET created_at = now() - interval '59 seconds'")
+    await engine.fetch("UPDATE workflow_start SET started_at = now() - interval '59 seconds'")
     await engine.start(drawn)
     with pytest.raises(ExecutionsLimited) as caught:
         await engine.start(drawn)
     assert caught.value.retry_after_s < 2
-    await engine.fetch("UPDATE workflow_run SET created_at = created_at - interval '2 seconds'")
+    await engine.fetch("UPDATE workflow_start SET started_at = started_at - interval '2 seconds'")
     await engine.start(drawn)
+    [kept] = await engine.fetch("SELECT count(*) AS n FROM workflow_start")
+    assert kept["n"] == 2
+
+
+async def test_what_is_deleted_has_been_started_all_the_same(conn: Conn, engine: Engine) -> None:
+    await conn.execute("UPDATE plan SET executions_per_minute = 2")
+    drawn = await engine.draw([START], [])
+    done = await engine.run(drawn)
+    async with as_system(engine.pool) as own:
+        assert await delete_execution(own, [engine.user_id], done["id"])
+    await engine.run(drawn)
+    await engine.fetch('DELETE FROM "Workflow"')
+    with pytest.raises(ExecutionsLimited):
+        await engine.start(await engine.draw([START], []))
 
 
 async def test_called_workflows_do_not_count_and_are_not_refused(conn: Conn, engine: Engine) -> None:

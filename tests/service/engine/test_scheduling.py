@@ -269,6 +269,33 @@ async def test_a_paused_workflow_does_not_fire(engine: Engine, change: str) -> N
     assert await count_executions(engine) == 0
 
 
+@pytest.mark.parametrize("change", ['"isActive" = false', "\"status\" = 'PAUSED'"])
+async def test_what_was_due_while_it_was_paused_is_not_made_up_for(engine: Engine, change: str) -> None:
+    await engine.draw([schedule()], [])
+    await set_due(engine, NOON)
+    await engine.fetch(f'UPDATE "Workflow" SET {change}')
+    await engine.fetch("""UPDATE "Workflow" SET "isActive" = true, "status" = 'ACTIVE' """)
+    assert await fire_due(engine.pool, engine.workflows.limits, NOON + 5 * MINUTE) == 0
+    [row] = await schedules_of(engine)
+    assert row["next"].replace(tzinfo=UTC) == NOON + 6 * MINUTE
+    # What changes otherwise takes no time away.
+    await engine.fetch("""UPDATE "Workflow" SET "isActive" = true, "name" = 'Another' """)
+    assert await fire_due(engine.pool, engine.workflows.limits, NOON + 6 * MINUTE) == 1
+
+
+async def test_all_missed_ticks_run_one_after_another(engine: Engine) -> None:
+    await engine.draw([schedule(missed="all", cron="*/10 * * * *")], [])
+    await set_due(engine, NOON)
+    limits, later = engine.workflows.limits, NOON + 35 * MINUTE
+    for _ in range(4):
+        # One, and nothing more while its run goes on.
+        assert [await fire_due(engine.pool, limits, later) for _ in range(2)] == [1, 0]
+        await engine.drive_all()
+    assert await fire_due(engine.pool, limits, later) == 0
+    rows = await engine.fetch('SELECT "inputData" AS data FROM "WorkflowExecution" ORDER BY "startedAt"')
+    assert [row["data"]["scheduled_at"] for row in rows] == [f"2026-06-01T12:{n}0:00Z" for n in range(4)]
+
+
 def waits_for(event: str) -> dict[str, Any]:
     return node("start", "trigger", {"kind": "event", "event": event})
 

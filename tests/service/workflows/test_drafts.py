@@ -147,6 +147,24 @@ def test_triggers_are_told_with_their_addresses_and_times(api: Service, client: 
     assert made["triggers"] == [hook]
 
 
+def test_a_trigger_that_is_disabled_keeps_its_address(client: httpx.Client) -> None:
+    nodes = [*NODES, {"id": "hand", "type": "trigger", "data": {}}]
+    made = draw(client, nodes=nodes)
+    path = f"/v1/workflows/{made['id']}"
+    made |= client.post(f"{path}/activate").json()
+    hook, hand = made["triggers"]
+    assert hook["is_active"]
+    disabled = [nodes[0] | {"disabled": True}, *nodes[1:]]
+    assert patch(client, made, nodes=disabled).status_code == 200
+    assert made["triggers"] == [hook | {"is_active": False}, hand]
+    # Back by an edit, or by going back to a version from before.
+    patch(client, made, nodes=nodes)
+    assert made["triggers"] == [hook, hand]
+    patch(client, made, nodes=disabled)
+    restored = client.post(f"{path}/versions/1/restore", json={"revision": made["revision"]}).json()
+    assert restored["triggers"] == [hook, hand]
+
+
 def test_who_may_not_run_it_does_not_learn_its_address(people: dict[str, httpx.Client], api: Service) -> None:
     ann, bob = people["ann"], people["bob"]
     team = join(ann, bob, "bob@example.com", "VIEWER")
