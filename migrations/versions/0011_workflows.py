@@ -280,6 +280,73 @@ CREATE TRIGGER rate_template AFTER INSERT OR UPDATE OR DELETE ON template_rating
     FOR EACH ROW EXECUTE FUNCTION rate_template();
 """
 
+LEAVING = """
+-- A run works in the space that it was started in. Where its workflow is in another, it must not go on in either.
+CREATE FUNCTION stop_moved_runs() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE "WorkflowExecution" SET "status" = 'CANCELED', "finishedAt" = now() AT TIME ZONE 'UTC',
+        "errorData" = '{"code": "moved", "message": "The workflow was moved to another space while it ran."}'
+    WHERE "id" IN (
+        SELECT "id" FROM "WorkflowExecution" WHERE "workflowId" = NEW."id" AND "status" = 'RUNNING'
+        -- Whoever holds one is ending it, and waits for the workflow's row, which is ours; claim_run ends what is left.
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+    RETURN NULL;
+END $$;
+CREATE TRIGGER stop_moved_runs AFTER UPDATE OF "teamId", "userId" ON "Workflow" FOR EACH ROW
+    WHEN (COALESCE(OLD."teamId", OLD."userId") IS DISTINCT FROM COALESCE(NEW."teamId", NEW."userId"))
+    EXECUTE FUNCTION stop_moved_runs();
+
+-- What a person has made in a team becomes another's in it. Nothing changes its space: no plan counts otherwise.
+CREATE FUNCTION hand_over(person text, team text, heir text)
+RETURNS TABLE (documents bigint, workflows bigint, executions bigint, conversations bigint, webhooks bigint,
+               collections bigint, credentials bigint)
+LANGUAGE sql AS $$
+    WITH documents AS (
+        UPDATE "Document" SET "userId" = heir WHERE "userId" = person AND "teamId" = team RETURNING 1
+    ),
+    workflows AS (
+        UPDATE "Workflow" SET "userId" = heir WHERE "userId" = person AND "teamId" = team RETURNING 1
+    ),
+    executions AS (
+        UPDATE "WorkflowExecution" e SET "userId" = heir FROM "Workflow" w
+        WHERE e."userId" = person AND e."workflowId" = w."id" AND w."teamId" = team RETURNING 1
+    ),
+    conversations AS (
+        UPDATE "AIConversation" SET "userId" = heir WHERE "userId" = person AND "teamId" = team RETURNING 1
+    ),
+    webhooks AS (
+        UPDATE "Webhook" SET "userId" = heir WHERE "userId" = person AND "teamId" = team RETURNING 1
+    ),
+    collections AS (UPDATE collection SET user_id = heir WHERE user_id = person AND team_id = team RETURNING 1),
+    credentials AS (UPDATE credential SET user_id = heir WHERE user_id = person AND team_id = team RETURNING 1)
+    SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM workflows), (SELECT count(*) FROM executions),
+           (SELECT count(*) FROM conversations), (SELECT count(*) FROM webhooks), (SELECT count(*) FROM collections),
+           (SELECT count(*) FROM credentials)
+$$;
+
+-- Whoever leaves, or is removed by whomever, is told of the team's workflows, and pays for them, no longer: they are of
+-- who owns the team longest. Not where the team goes, which gives all back, nor the person: db/deletion.py does that.
+CREATE FUNCTION hand_over_on_leaving() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    heir text;
+BEGIN
+    -- As keep_an_owner: who leaves at the same time is no heir.
+    PERFORM FROM "Team" WHERE "id" = OLD."teamId" FOR NO KEY UPDATE;
+    IF NOT FOUND OR NOT EXISTS (SELECT FROM "User" WHERE "id" = OLD."userId") THEN
+        RETURN NULL;
+    END IF;
+    SELECT "userId" INTO heir FROM "TeamMember" WHERE "teamId" = OLD."teamId" AND "userId" <> OLD."userId"
+    ORDER BY "role", "joinedAt", "id" LIMIT 1;
+    IF FOUND THEN
+        PERFORM hand_over(OLD."userId", OLD."teamId", heir);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER hand_over_on_leaving AFTER DELETE ON "TeamMember"
+    FOR EACH ROW EXECUTE FUNCTION hand_over_on_leaving();
+"""
+
 # As in 0007. What a run is and does is the service's; people read and change the execution. A team's credentials are its
 # administrators' to make, since what is sent with them acts for the team; the sealed value is nobody's to read.
 POLICIES = """
@@ -323,15 +390,22 @@ BEGIN
     -- Sealed by the service's routes.
     GRANT INSERT (id, user_id, team_id, name, kind, hosts, sealed), UPDATE (name, hosts, sealed, updated_at) ON credential
         TO docsearch_app;
-    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'count_execution_end', 'wake_parent_of_deleted', 'rate_template'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'count_execution_end', 'wake_parent_of_deleted', 'rate_template',
+                              'stop_moved_runs', 'hand_over_on_leaving'] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', wanted, current_schema());
     END LOOP;
     EXECUTE format('ALTER FUNCTION wake_parent(text) SET search_path = %I, pg_temp', current_schema());
     REVOKE EXECUTE ON FUNCTION wake_parent FROM PUBLIC;
+    EXECUTE format('ALTER FUNCTION hand_over SET search_path = %I, pg_temp', current_schema());
+    REVOKE EXECUTE ON FUNCTION hand_over FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION hand_over TO docsearch_service;
 END $$;
 """
 
 DOWNGRADE = """
+DROP TRIGGER hand_over_on_leaving ON "TeamMember";
+DROP TRIGGER stop_moved_runs ON "Workflow";
+DROP FUNCTION hand_over_on_leaving, hand_over, stop_moved_runs;
 DROP TRIGGER count_execution_start ON "WorkflowExecution";
 DROP TRIGGER count_execution_end ON "WorkflowExecution";
 DROP TRIGGER wake_parent ON "WorkflowExecution";
@@ -362,7 +436,7 @@ END $$;
 
 
 def upgrade() -> None:
-    run(WORKFLOWS + RUNS + TRIGGERS + COUNTING + POLICIES)
+    run(WORKFLOWS + RUNS + TRIGGERS + COUNTING + LEAVING + POLICIES)
 
 
 def downgrade() -> None:
