@@ -161,12 +161,12 @@ async def find_failed(conn: Conn, execution_id: str) -> FailedExecution | None:
 
 
 async def share_space(conn: Conn, workflow_id: str, other_id: str) -> bool:
-    """Return whether two workflows are of the same team, or else of the same person."""
+    """Return whether two workflows are of the same team, or else of the same person, and the other is not archived."""
     shared: bool = await conn.fetchval(
         """
         SELECT EXISTS (SELECT FROM "Workflow" a JOIN "Workflow" b
                        ON COALESCE(a."teamId", a."userId") = COALESCE(b."teamId", b."userId")
-                       WHERE a."id" = $1 AND b."id" = $2)
+                       WHERE a."id" = $1 AND b."id" = $2 AND b."status" <> 'ARCHIVED')
         """,
         workflow_id,
         other_id,

@@ -100,7 +100,7 @@ def _require_node(definition: Definition, node_id: str | None, *, runs_alone: bo
 
 async def retry(pool: Pool, caller: Caller, row: ExecutionDetail, limits: StartLimits) -> str:
     """Take a failed execution up where it failed, as a new one of the same version. Raises Problem."""
-    require_run(caller, row)
+    await find_runnable(pool, caller, row.workflow_id)
     async with as_caller(pool, caller.subject) as conn, as_service(conn):
         base = await execution_history.find_retry_base(conn, row.id)
         if base is None:
