@@ -376,6 +376,9 @@ BEGIN
     EXECUTE format('CREATE POLICY docsearch_delete ON credential FOR DELETE USING (%s AND (team_id IS NOT NULL OR user_id = %s))', writers, me);
     EXECUTE format('CREATE POLICY docsearch_all ON template_rating USING (user_id = %1$s) WITH CHECK (user_id = %1$s AND '
                    'template_id IN (SELECT t."id" FROM "Template" t WHERE t."isPublished"))', me);
+    -- The workflow is in the row: of a template with a price only its author's. The service's routes show the rest of it.
+    ALTER POLICY docsearch_select ON "Template" USING (
+        "isPublished" AND NOT "price" > 0 OR "authorId" = (SELECT docsearch_user_id()));
     FOR grantee IN SELECT rolname FROM pg_roles WHERE rolname IN ('docsearch_app', 'authenticated') LOOP
         EXECUTE format('GRANT SELECT (id, user_id, team_id, space_id, name, kind, hosts, created_at, updated_at, last_used_at), DELETE '
                        'ON credential TO %I', grantee);
@@ -406,6 +409,7 @@ DOWNGRADE = """
 DROP TRIGGER hand_over_on_leaving ON "TeamMember";
 DROP TRIGGER stop_moved_runs ON "Workflow";
 DROP FUNCTION hand_over_on_leaving, hand_over, stop_moved_runs;
+ALTER POLICY docsearch_select ON "Template" USING ("isPublished" OR "authorId" = (SELECT docsearch_user_id()));
 DROP TRIGGER count_execution_start ON "WorkflowExecution";
 DROP TRIGGER count_execution_end ON "WorkflowExecution";
 DROP TRIGGER wake_parent ON "WorkflowExecution";
