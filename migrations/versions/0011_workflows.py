@@ -75,6 +75,8 @@ CREATE TABLE workflow_run (
     time_left_s    double precision NOT NULL,       -- of its time limit; waiting does not count
     wake_at        timestamptz,
     response       jsonb,                           -- what its respond node answers the webhook with
+    reply_node     text,                            -- the first step that waits for a reply: its address answers this one
+    reply_iteration text,
     created_at     timestamptz NOT NULL DEFAULT now(),
     ended_at       timestamptz,
     CONSTRAINT workflow_run_execution_fkey FOREIGN KEY (execution_id) REFERENCES "WorkflowExecution" ("id")
@@ -347,6 +349,19 @@ CREATE TRIGGER hand_over_on_leaving AFTER DELETE ON "TeamMember"
     FOR EACH ROW EXECUTE FUNCTION hand_over_on_leaving();
 """
 
+REPLIES = """
+-- Whoever is asked first must not answer for those who are asked later.
+CREATE FUNCTION note_first_wait() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE workflow_run SET reply_node = NEW.node_id, reply_iteration = NEW.iteration
+    WHERE execution_id = NEW.execution_id AND reply_node IS NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_first_wait AFTER INSERT OR UPDATE OF status ON workflow_step FOR EACH ROW
+    WHEN (NEW.status = 'waiting' AND jsonb_path_exists(NEW.waiting, '$.*."for" ? (@ == "reply")'))
+    EXECUTE FUNCTION note_first_wait();
+"""
+
 # As in 0007. What a run is and does is the service's; people read and change the execution. A team's credentials are its
 # administrators' to make, since what is sent with them acts for the team; the sealed value is nobody's to read.
 POLICIES = """
@@ -420,6 +435,7 @@ DROP TRIGGER keep_updated_at ON "Template";
 CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW EXECUTE FUNCTION keep_updated_at();
 DROP TRIGGER forget_next_run ON "WorkflowSchedule";
 DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_run;
+DROP FUNCTION note_first_wait;
 DROP FUNCTION count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
 ALTER TABLE plan DROP COLUMN concurrent_executions, DROP COLUMN executions_per_minute;
 ALTER TABLE "Template" DROP COLUMN "settings";
@@ -440,7 +456,7 @@ END $$;
 
 
 def upgrade() -> None:
-    run(WORKFLOWS + RUNS + TRIGGERS + COUNTING + LEAVING + POLICIES)
+    run(WORKFLOWS + RUNS + TRIGGERS + COUNTING + LEAVING + REPLIES + POLICIES)
 
 
 def downgrade() -> None:
