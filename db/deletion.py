@@ -101,40 +101,13 @@ async def promote_to_owner(conn: Conn, team_id: str, user_id: str) -> None:
 async def hand_over(conn: Conn, user_id: str, heirs: Mapping[str, str]) -> dict[str, int]:
     """Give what somebody has in teams to each team's heir; return how many rows of each kind.
 
-    Usage keeps counting for the team, and no longer names the key.
+    What they have made goes as when they leave (hand_over, migration 0011). Usage keeps counting for the team, and no
+    longer names the key.
     """
     row = await conn.fetchrow(
         """
         WITH heir AS (SELECT * FROM unnest($2::text[], $3::text[]) AS h (team_id, user_id)),
-        documents AS (
-            UPDATE "Document" d SET "userId" = heir.user_id FROM heir
-            WHERE d."userId" = $1 AND d."teamId" = heir.team_id RETURNING 1
-        ),
-        workflows AS (
-            UPDATE "Workflow" w SET "userId" = heir.user_id FROM heir
-            WHERE w."userId" = $1 AND w."teamId" = heir.team_id RETURNING 1
-        ),
-        executions AS (
-            UPDATE "WorkflowExecution" e SET "userId" = heir.user_id
-            FROM "Workflow" w JOIN heir ON w."teamId" = heir.team_id
-            WHERE e."userId" = $1 AND e."workflowId" = w."id" RETURNING 1
-        ),
-        conversations AS (
-            UPDATE "AIConversation" c SET "userId" = heir.user_id FROM heir
-            WHERE c."userId" = $1 AND c."teamId" = heir.team_id RETURNING 1
-        ),
-        webhooks AS (
-            UPDATE "Webhook" w SET "userId" = heir.user_id FROM heir
-            WHERE w."userId" = $1 AND w."teamId" = heir.team_id RETURNING 1
-        ),
-        collections AS (
-            UPDATE collection c SET user_id = heir.user_id FROM heir
-            WHERE c.user_id = $1 AND c.team_id = heir.team_id RETURNING 1
-        ),
-        credentials AS (
-            UPDATE credential c SET user_id = heir.user_id FROM heir
-            WHERE c.user_id = $1 AND c.team_id = heir.team_id RETURNING 1
-        ),
+        given AS (SELECT g.* FROM heir, hand_over($1, heir.team_id, heir.user_id) AS g),
         invitations AS (
             UPDATE team_invitation i SET invited_by = heir.user_id FROM heir
             WHERE i.invited_by = $1 AND i.team_id = heir.team_id RETURNING 1
@@ -143,11 +116,13 @@ async def hand_over(conn: Conn, user_id: str, heirs: Mapping[str, str]) -> dict[
             UPDATE "UsageLog" l SET "userId" = heir.user_id, "keyId" = NULL FROM heir
             WHERE l."userId" = $1 AND l."teamId" = heir.team_id RETURNING 1
         )
-        SELECT (SELECT count(*) FROM documents) AS documents, (SELECT count(*) FROM workflows) AS workflows,
-               (SELECT count(*) FROM executions) AS executions, (SELECT count(*) FROM conversations) AS conversations,
-               (SELECT count(*) FROM webhooks) AS webhooks, (SELECT count(*) FROM invitations) AS invitations,
-               (SELECT count(*) FROM collections) AS collections, (SELECT count(*) FROM credentials) AS credentials,
-               (SELECT count(*) FROM usage) AS usage
+        SELECT COALESCE(sum(documents), 0)::bigint AS documents, COALESCE(sum(workflows), 0)::bigint AS workflows,
+               COALESCE(sum(executions), 0)::bigint AS executions,
+               COALESCE(sum(conversations), 0)::bigint AS conversations,
+               COALESCE(sum(webhooks), 0)::bigint AS webhooks, (SELECT count(*) FROM invitations) AS invitations,
+               COALESCE(sum(collections), 0)::bigint AS collections,
+               COALESCE(sum(credentials), 0)::bigint AS credentials, (SELECT count(*) FROM usage) AS usage
+        FROM given
         """,
         user_id,
         list(heirs.keys()),

@@ -57,13 +57,21 @@ async def insert_run(
     cause: str | None,
     time_left_s: float,
 ) -> str:
-    """Write down how it is to run; return the space that it counts in. conn is the service's, as below."""
+    """Write down how it is to run; return the space that it counts in. conn is the service's, as below.
+
+    What another execution calls is charged to the same key as that.
+    """
     space_id: str = await conn.fetchval(
         """
         WITH run AS (
             INSERT INTO workflow_run (execution_id, workflow_id, space_id, version, plan, root_id, depth, parent_step,
                                       cause, time_left_s, waited_for)
-            SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3, $4, $5, $6, $7, $8, $9, $10
+            SELECT $1, w."id", COALESCE(w."teamId", w."userId"), $3,
+                   $4::jsonb || COALESCE((
+                       SELECT jsonb_build_object('key_id', p.plan -> 'key_id')
+                       FROM "WorkflowExecution" e JOIN workflow_run p ON p.execution_id = e."parentExecutionId"
+                       WHERE e."id" = $1 AND p.plan ? 'key_id'), '{}'),
+                   $5, $6, $7, $8, $9, $10
             FROM "Workflow" w WHERE w."id" = $2
             RETURNING space_id
         ),
@@ -89,6 +97,17 @@ async def insert_run(
         waited_for,
     )
     return space_id
+
+
+async def find_key(conn: Conn, execution_id: str) -> str | None:
+    """Return the API key that an execution was started with, as long as there is such a key."""
+    key_id: str | None = await conn.fetchval(
+        """
+        SELECT k."id" FROM workflow_run r JOIN "ApiKey" k ON k."id" = r.plan ->> 'key_id' WHERE r.execution_id = $1
+        """,
+        execution_id,
+    )
+    return key_id
 
 
 async def lock_cause(conn: Conn, cause: str) -> None:

@@ -6,8 +6,23 @@ from db.pool import Conn
 
 
 async def find_owner(conn: Conn, workflow_id: str) -> str | None:
-    owner: str | None = await conn.fetchval('SELECT "userId" FROM "Workflow" WHERE "id" = $1', workflow_id)
+    """Return whose a workflow is; None for somebody who is not in its team any more."""
+    owner: str | None = await conn.fetchval(
+        """
+        SELECT w."userId" FROM "Workflow" w
+        WHERE w."id" = $1 AND (w."teamId" IS NULL OR EXISTS (
+            SELECT FROM "TeamMember" m WHERE m."teamId" = w."teamId" AND m."userId" = w."userId"))
+        """,
+        workflow_id,
+    )
     return owner
+
+
+async def is_in_team(conn: Conn, team_id: str, user_id: str) -> bool:
+    found: bool = await conn.fetchval(
+        'SELECT EXISTS (SELECT FROM "TeamMember" WHERE "teamId" = $1 AND "userId" = $2)', team_id, user_id
+    )
+    return found
 
 
 async def list_people(

@@ -79,9 +79,10 @@ async def claim_run(conn: Conn, execution_id: str, lease: timedelta) -> ClaimedR
     row = await conn.fetchrow(
         """
         SELECT r.execution_id, r.workflow_id, w."name" AS workflow_name, r.space_id, w."teamId" AS team_id,
-               e."userId" AS user_id, u."clerkId" AS subject, r.version, v."nodes" AS nodes,
-               v."connections" AS connections, w."settings" AS settings, r.plan, e."inputData" AS data, r.root_id,
-               r.depth, r.parent_step, e."parentExecutionId" AS parent_execution_id, r.epoch, r.fruitless,
+               w."userId" AS workflow_owner, e."userId" AS user_id, u."clerkId" AS subject, r.version,
+               v."nodes" AS nodes, v."connections" AS connections, w."settings" AS settings, r.plan,
+               e."inputData" AS data, r.root_id, r.depth, r.parent_step,
+               e."parentExecutionId" AS parent_execution_id, r.epoch, r.fruitless,
                r.time_left_s, e."triggeredBy" AS triggered_by, e."startedAt" AS started_at,
                COALESCE((SELECT max(l.place) + 1 FROM workflow_log l WHERE l.execution_id = $1), 0) AS log_place
         FROM workflow_run r
@@ -95,21 +96,29 @@ async def claim_run(conn: Conn, execution_id: str, lease: timedelta) -> ClaimedR
     )
     if row is None:
         # Its version is gone, or its workflow: nobody can ever drive it.
-        await conn.execute(
-            """
-            UPDATE "WorkflowExecution"
-            SET "status" = 'FAILED', "finishedAt" = now() AT TIME ZONE 'UTC',
-                "errorData" = '{"code": "definition", "message": "The version that it was to run is gone."}'
-            WHERE "id" = $1 AND "status" = 'RUNNING'
-            """,
-            execution_id,
-        )
+        await _fail(conn, execution_id, "definition", "The version that it was to run is gone.")
+        return None
+    if row["space_id"] != (row["team_id"] or row["workflow_owner"]):
+        # A trigger has canceled it (migration 0011), or could not: it would work where its workflow is no more.
+        await _fail(conn, execution_id, "moved", "The workflow was moved to another space while it ran.")
         return None
     first_turn = epoch == 1 and row["plan"].get("retry") is None
     return ClaimedRun(
-        **row,
+        **{name: value for name, value in row.items() if name != "workflow_owner"},
         steps=[] if first_turn else await list_steps(conn, execution_id),
         step_items=[] if first_turn else await list_step_items(conn, execution_id),
+    )
+
+
+async def _fail(conn: Conn, execution_id: str, code: str, message: str) -> None:
+    await conn.execute(
+        """
+        UPDATE "WorkflowExecution"
+        SET "status" = 'FAILED', "finishedAt" = now() AT TIME ZONE 'UTC', "errorData" = $2
+        WHERE "id" = $1 AND "status" = 'RUNNING'
+        """,
+        execution_id,
+        {"code": code, "message": message},
     )
 
 

@@ -75,6 +75,8 @@ CREATE TABLE workflow_run (
     time_left_s    double precision NOT NULL,       -- of its time limit; waiting does not count
     wake_at        timestamptz,
     response       jsonb,                           -- what its respond node answers the webhook with
+    reply_node     text,                            -- the first step that waits for a reply: its address answers this one
+    reply_iteration text,
     created_at     timestamptz NOT NULL DEFAULT now(),
     ended_at       timestamptz,
     CONSTRAINT workflow_run_execution_fkey FOREIGN KEY (execution_id) REFERENCES "WorkflowExecution" ("id")
@@ -337,6 +339,86 @@ CREATE TRIGGER rate_template AFTER INSERT OR UPDATE OR DELETE ON template_rating
     FOR EACH ROW EXECUTE FUNCTION rate_template();
 """
 
+LEAVING = """
+-- A run works in the space that it was started in. Where its workflow is in another, it must not go on in either.
+CREATE FUNCTION stop_moved_runs() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE "WorkflowExecution" SET "status" = 'CANCELED', "finishedAt" = now() AT TIME ZONE 'UTC',
+        "errorData" = '{"code": "moved", "message": "The workflow was moved to another space while it ran."}'
+    WHERE "id" IN (
+        SELECT "id" FROM "WorkflowExecution" WHERE "workflowId" = NEW."id" AND "status" = 'RUNNING'
+        -- Whoever holds one is ending it, and waits for the workflow's row, which is ours; claim_run ends what is left.
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+    RETURN NULL;
+END $$;
+CREATE TRIGGER stop_moved_runs AFTER UPDATE OF "teamId", "userId" ON "Workflow" FOR EACH ROW
+    WHEN (COALESCE(OLD."teamId", OLD."userId") IS DISTINCT FROM COALESCE(NEW."teamId", NEW."userId"))
+    EXECUTE FUNCTION stop_moved_runs();
+
+-- What a person has made in a team becomes another's in it. Nothing changes its space: no plan counts otherwise.
+CREATE FUNCTION hand_over(person text, team text, heir text)
+RETURNS TABLE (documents bigint, workflows bigint, executions bigint, conversations bigint, webhooks bigint,
+               collections bigint, credentials bigint)
+LANGUAGE sql AS $$
+    WITH documents AS (
+        UPDATE "Document" SET "userId" = heir WHERE "userId" = person AND "teamId" = team RETURNING 1
+    ),
+    workflows AS (
+        UPDATE "Workflow" SET "userId" = heir WHERE "userId" = person AND "teamId" = team RETURNING 1
+    ),
+    executions AS (
+        UPDATE "WorkflowExecution" e SET "userId" = heir FROM "Workflow" w
+        WHERE e."userId" = person AND e."workflowId" = w."id" AND w."teamId" = team RETURNING 1
+    ),
+    conversations AS (
+        UPDATE "AIConversation" SET "userId" = heir WHERE "userId" = person AND "teamId" = team RETURNING 1
+    ),
+    webhooks AS (
+        UPDATE "Webhook" SET "userId" = heir WHERE "userId" = person AND "teamId" = team RETURNING 1
+    ),
+    collections AS (UPDATE collection SET user_id = heir WHERE user_id = person AND team_id = team RETURNING 1),
+    credentials AS (UPDATE credential SET user_id = heir WHERE user_id = person AND team_id = team RETURNING 1)
+    SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM workflows), (SELECT count(*) FROM executions),
+           (SELECT count(*) FROM conversations), (SELECT count(*) FROM webhooks), (SELECT count(*) FROM collections),
+           (SELECT count(*) FROM credentials)
+$$;
+
+-- Whoever leaves, or is removed by whomever, is told of the team's workflows, and pays for them, no longer: they are of
+-- who owns the team longest. Not where the team goes, which gives all back, nor the person: db/deletion.py does that.
+CREATE FUNCTION hand_over_on_leaving() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    heir text;
+BEGIN
+    -- As keep_an_owner: who leaves at the same time is no heir.
+    PERFORM FROM "Team" WHERE "id" = OLD."teamId" FOR NO KEY UPDATE;
+    IF NOT FOUND OR NOT EXISTS (SELECT FROM "User" WHERE "id" = OLD."userId") THEN
+        RETURN NULL;
+    END IF;
+    SELECT "userId" INTO heir FROM "TeamMember" WHERE "teamId" = OLD."teamId" AND "userId" <> OLD."userId"
+    ORDER BY "role", "joinedAt", "id" LIMIT 1;
+    IF FOUND THEN
+        PERFORM hand_over(OLD."userId", OLD."teamId", heir);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER hand_over_on_leaving AFTER DELETE ON "TeamMember"
+    FOR EACH ROW EXECUTE FUNCTION hand_over_on_leaving();
+"""
+
+REPLIES = """
+-- Whoever is asked first must not answer for those who are asked later.
+CREATE FUNCTION note_first_wait() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE workflow_run SET reply_node = NEW.node_id, reply_iteration = NEW.iteration
+    WHERE execution_id = NEW.execution_id AND reply_node IS NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_first_wait AFTER INSERT OR UPDATE OF status ON workflow_step FOR EACH ROW
+    WHEN (NEW.status = 'waiting' AND jsonb_path_exists(NEW.waiting, '$.*."for" ? (@ == "reply")'))
+    EXECUTE FUNCTION note_first_wait();
+"""
+
 # As in 0007. What a run is and does is the service's; people read and change the execution. A team's credentials are its
 # administrators' to make, since what is sent with them acts for the team; the sealed value is nobody's to read.
 POLICIES = """
@@ -366,6 +448,9 @@ BEGIN
     EXECUTE format('CREATE POLICY docsearch_delete ON credential FOR DELETE USING (%s AND (team_id IS NOT NULL OR user_id = %s))', writers, me);
     EXECUTE format('CREATE POLICY docsearch_all ON template_rating USING (user_id = %1$s) WITH CHECK (user_id = %1$s AND '
                    'template_id IN (SELECT t."id" FROM "Template" t WHERE t."isPublished"))', me);
+    -- The workflow is in the row: of a template with a price only its author's. The service's routes show the rest of it.
+    ALTER POLICY docsearch_select ON "Template" USING (
+        "isPublished" AND NOT "price" > 0 OR "authorId" = (SELECT docsearch_user_id()));
     FOR grantee IN SELECT rolname FROM pg_roles WHERE rolname IN ('docsearch_app', 'authenticated') LOOP
         EXECUTE format('GRANT SELECT (id, user_id, team_id, space_id, name, kind, hosts, created_at, updated_at, last_used_at), DELETE '
                        'ON credential TO %I', grantee);
@@ -380,15 +465,23 @@ BEGIN
     -- Sealed by the service's routes.
     GRANT INSERT (id, user_id, team_id, name, kind, hosts, sealed), UPDATE (name, hosts, sealed, updated_at) ON credential
         TO docsearch_app;
-    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'settle_execution', 'count_execution_end', 'let_schedules_off', 'wake_parent_of_deleted', 'rate_template'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['count_execution_start', 'settle_execution', 'count_execution_end', 'let_schedules_off',
+                                  'wake_parent_of_deleted', 'rate_template', 'stop_moved_runs', 'hand_over_on_leaving'] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', wanted, current_schema());
     END LOOP;
     EXECUTE format('ALTER FUNCTION wake_parent(text) SET search_path = %I, pg_temp', current_schema());
     REVOKE EXECUTE ON FUNCTION wake_parent FROM PUBLIC;
+    EXECUTE format('ALTER FUNCTION hand_over SET search_path = %I, pg_temp', current_schema());
+    REVOKE EXECUTE ON FUNCTION hand_over FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION hand_over TO docsearch_service;
 END $$;
 """
 
 DOWNGRADE = """
+DROP TRIGGER hand_over_on_leaving ON "TeamMember";
+DROP TRIGGER stop_moved_runs ON "Workflow";
+DROP FUNCTION hand_over_on_leaving, hand_over, stop_moved_runs;
+ALTER POLICY docsearch_select ON "Template" USING ("isPublished" OR "authorId" = (SELECT docsearch_user_id()));
 DROP TRIGGER count_execution_start ON "WorkflowExecution";
 DROP TRIGGER let_schedules_off ON "Workflow";
 DROP TRIGGER settle_execution ON "WorkflowExecution";
@@ -402,7 +495,7 @@ CREATE TRIGGER keep_updated_at BEFORE UPDATE ON "Template" FOR EACH ROW EXECUTE 
 DROP TRIGGER forget_next_run ON "WorkflowSchedule";
 DROP TABLE template_rating, credential, workflow_document, workflow_log, workflow_step_item, workflow_step, workflow_start,
     workflow_run;
-DROP FUNCTION let_schedules_off, settle_execution, count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
+DROP FUNCTION note_first_wait, let_schedules_off, settle_execution, count_execution_start, count_execution_end, wake_parent_of_deleted, wake_parent, number_workflow_revision, forget_next_run, rate_template;
 ALTER TABLE plan DROP COLUMN concurrent_executions, DROP COLUMN executions_per_minute;
 ALTER TABLE "Template" DROP COLUMN "settings";
 ALTER TABLE "WorkflowSchedule" DROP CONSTRAINT workflow_schedule_next_sane, DROP CONSTRAINT workflow_schedule_last_sane;
@@ -422,7 +515,7 @@ END $$;
 
 
 def upgrade() -> None:
-    run(WORKFLOWS + RUNS + TRIGGERS + COUNTING + POLICIES)
+    run(WORKFLOWS + RUNS + TRIGGERS + COUNTING + LEAVING + REPLIES + POLICIES)
 
 
 def downgrade() -> None:

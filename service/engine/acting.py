@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from db.errors import BudgetReached, PlanLimitReached
+from db.executions import find_key
 from ingest.errors import IngestError
 from search.answer.model import ModelFailed
 from search.errors import SearchError
@@ -17,6 +19,7 @@ from service.errors import Problem, budget_reached, plan_limit_reached
 if TYPE_CHECKING:
     # Its package imports the node types, which import this.
     from service.engine.nodes.base import RunContext
+    from service.engine.services import Services
 
 
 def caller_of(run: "RunContext") -> Caller:
@@ -31,6 +34,12 @@ def caller_of(run: "RunContext") -> Caller:
         scopes=ALL_SCOPES,
         roles={} if run.team_id is None else {run.team_id: Role.MEMBER},
     )
+
+
+async def payer_of(services: "Services", run: "RunContext") -> Caller:
+    """Return the same caller with the API key that the run was started with, whose budget counts too."""
+    async with services.pool.acquire() as conn:
+        return replace(caller_of(run), key_id=await find_key(conn, run.execution_id))
 
 
 @contextmanager

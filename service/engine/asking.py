@@ -10,7 +10,7 @@ from db import ai_models
 from search.answer.pipeline import Event
 from service.answering.asking import Asking
 from service.answering.schemas import AnswerSettings
-from service.engine.acting import caller_of, refusals
+from service.engine.acting import payer_of, refusals
 from service.engine.errors import NodeError
 from service.engine.services import Services
 from service.errors import Problem
@@ -37,7 +37,7 @@ async def begin(
     with refusals():
         try:
             return await services.answerer.begin(
-                caller_of(run),
+                await payer_of(services, run),
                 settings,
                 model,
                 team_id=run.team_id,

@@ -18,7 +18,7 @@ from db.usage import UsageEntry, insert_usage
 from db.workflow_documents import record_document
 from service.audit import audit_system
 from service.budgets import subjects_of
-from service.engine.acting import caller_of, refusals
+from service.engine.acting import caller_of, payer_of, refusals
 from service.engine.errors import NodeError
 from service.engine.services import Services
 from service.intake.intake import Intake, insert_intake, take_text, take_url
@@ -71,11 +71,12 @@ async def receive(
 
 
 async def _require_room(services: Services, run: "RunContext", size_bytes: int) -> None:
+    payer = await payer_of(services, run)
     async with as_system(services.pool) as conn:
         if not await has_room(conn, [run.space_id], size_bytes):
             raise NodeError("The plan allows no more storage.", code="plan_limit")
         if services.settings.embedding_price_per_million > 0:
-            await require_room(conn, subjects_of(caller_of(run), run.team_id))
+            await require_room(conn, subjects_of(payer, run.team_id))
 
 
 async def add(conn: Conn, run: "RunContext", intake: Intake) -> DocumentRow:

@@ -1,4 +1,8 @@
-"""Addresses at which waiting runs are answered: whoever has one may answer, so nobody can make one up."""
+"""Addresses at which waiting runs are answered: whoever has one may answer, so nobody can make one up.
+
+A run has one, which answers its first wait for a reply (db/workflow_replies.py). It is a secret: note_secret(token)
+keeps it out of the run's log, which viewers read.
+"""
 
 import hashlib
 import hmac

@@ -43,6 +43,7 @@ async def start(
         _require_node(definition, node_id)
     if workflow.status != "ACTIVE" or not workflow.is_active or whole:
         whole["mode"] = "test"
+    whole["key_id"] = caller.key_id
     cause = None if idempotency_key is None else f"run:{caller.user_id}:{workflow_id}:{idempotency_key}"
     async with as_caller(pool, caller.subject) as conn, as_service(conn):
         try:
@@ -100,7 +101,7 @@ def _require_node(definition: Definition, node_id: str | None, *, runs_alone: bo
 
 async def retry(pool: Pool, caller: Caller, row: ExecutionDetail, limits: StartLimits) -> str:
     """Take a failed execution up where it failed, as a new one of the same version. Raises Problem."""
-    require_run(caller, row)
+    await find_runnable(pool, caller, row.workflow_id)
     async with as_caller(pool, caller.subject) as conn, as_service(conn):
         base = await execution_history.find_retry_base(conn, row.id)
         if base is None:
@@ -116,7 +117,7 @@ async def retry(pool: Pool, caller: Caller, row: ExecutionDetail, limits: StartL
                 triggered_by="manual" if caller.key_id is None else "api",
                 data=base.data,
                 version=base.version,
-                plan={**base.plan, "retry": True},
+                plan={**base.plan, "retry": True, "key_id": caller.key_id},
                 depth=base.depth,
                 retried=Retried(row.id, base.root_id, base.retry_count + 1),
                 limits=limits,

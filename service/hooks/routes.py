@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from litestar import HttpMethod, Request, Response, post, route
 from litestar.di import NamedDependency
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import PathParameter
 
 from db import workflow_steps
 from db.events import Events
@@ -18,6 +18,7 @@ from db.executions import find_cause
 from db.jobs import enqueue_run
 from db.pool import Pool
 from db.tenancy import as_system
+from db.workflow_replies import find_first_wait
 from db.workflow_triggers import Hook, find_hook, note_fired
 from service.engine.errors import EngineError
 from service.engine.resume import read_resume_token
@@ -93,23 +94,22 @@ async def resume_run(
     pool: NamedDependency[Pool],
     deployment: NamedDependency[Settings],
     token: Token,
-    node: Annotated[
-        str | None, QueryParameter(max_length=200, description="The node that waits; unset: the first.")
-    ] = None,
 ) -> Response[bytes]:
-    """Give the body, or form, to a wait node of the run whose {{ execution.resume_url }} this is."""
+    """Give the body, or form, to the first wait for a reply of the run whose {{ execution.resume_url }} this is."""
     execution_id = read_resume_token(deployment.signing_secret(), token)
-    if execution_id is None or "\x00" in execution_id + (node or ""):
+    if execution_id is None or "\x00" in execution_id:
         raise not_found("webhook")
     body = await _body(request)
     reply = _storable(
         read_body(request.method, request.headers.get("content-type", ""), body, _query(request))
     )
     async with as_system(pool) as conn:
-        found = await workflow_steps.resume_reply(conn, execution_id, node, reply)
-        if found is None:
+        node = await find_first_wait(conn, execution_id)
+        if node is None or await workflow_steps.resume_reply(conn, execution_id, node, reply) is None:
             raise Problem(
-                HTTPStatus.CONFLICT, "Nothing waits for a reply here: it has come, or is not asked for yet."
+                HTTPStatus.CONFLICT,
+                "Nothing waits for a reply here: it has come, or is not asked for yet. This address answers the first "
+                "wait of its run, and none after it.",
             )
         await enqueue_run(conn, execution_id)
     return accepted(execution_id)

@@ -84,9 +84,11 @@ async def world(database_url: str, raw: Raw) -> "asyncpg.Connection[asyncpg.Reco
         INSERT INTO audit_log (actor, actor_id, action, resource_type, resource_id, team_id)
         VALUES ('user', 'owner', 'a', 'team', 'team', 'team');
         INSERT INTO "Template" ("id", "name", "description", "category", "nodes", "connections", "authorId",
-                                "authorName", "isPublished")
-        VALUES ('draft', 'draft', 'd', 'c', '{}', '{}', 'owner', 'Owner', false),
-               ('public', 'public', 'd', 'c', '{}', '{}', 'owner', 'Owner', true);
+                                "authorName", "isPublished", "price")
+        VALUES ('draft', 'draft', 'd', 'c', '{}', '{}', 'owner', 'Owner', false, 0),
+               ('public', 'public', 'd', 'c', '{}', '{}', 'owner', 'Owner', true, 0),
+               ('paid', 'paid', 'd', 'c', '{}', '{}', 'owner', 'Owner', true, 10),
+               ('odd', 'odd', 'd', 'c', '{}', '{}', 'owner', 'Owner', true, 'NaN');
         INSERT INTO template_rating (template_id, user_id, stars) VALUES ('public', 'admin', 4);
     """)
     return conn
@@ -168,7 +170,7 @@ SEEN = {
     "webhook_delivery": "0 0 0 1 1",
     "team_invitation": "0 0 0 1 1",
     "audit_log": "0 0 0 0 1",
-    '"Template"': "1 1 1 1 2",  # the one that is published
+    '"Template"': "1 1 1 1 4",  # the one that is published and costs nothing
     "template_rating": "0 0 0 1 0",  # one's own: how many stars somebody gave is nobody else's to know
     "credential": "0 0 1 1 2",
     "plan": "3 3 3 3 3",
@@ -282,8 +284,8 @@ CHANGES = {
     """INSERT INTO "Webhook" ("userId", "url", "secret", "totalCalls") VALUES ('{me}', 'u', 's', 2147483647)""": (
         "! ! ! ! !"
     ),
-    """UPDATE "Template" SET "name" = 'x' """: "0 0 0 0 2",
-    """UPDATE "Template" SET "settings" = '{}' """: "0 0 0 0 2",
+    """UPDATE "Template" SET "name" = 'x' """: "0 0 0 0 4",
+    """UPDATE "Template" SET "settings" = '{}' """: "0 0 0 0 4",
     'UPDATE "Template" SET "rating" = 5': "! ! ! ! !",
     "INSERT INTO template_rating (template_id, user_id, stars) VALUES ('public', '{me}', 5) ON CONFLICT DO NOTHING": (
         "1 1 1 0 1"

@@ -12,6 +12,7 @@ from db.outbox import emit
 from db.pool import Conn
 from db.tenancy import as_system
 from db.usage import UsageEntry, insert_usage
+from db.workflow_people import is_in_team
 from db.workflow_runs import ClaimedRun
 from service.engine.definition import WorkflowSettings
 from service.engine.run.ledger import RunLedger
@@ -100,6 +101,9 @@ async def tell(conn: Conn, claimed: ClaimedRun, settings: WorkflowSettings, endi
 
 
 async def _notify(conn: Conn, claimed: ClaimedRun, ending: Ending) -> None:
+    """Tell whose run it is, unless they have left the team meanwhile."""
+    if claimed.team_id is not None and not await is_in_team(conn, claimed.team_id, claimed.user_id):
+        return
     data = {
         "workflow_id": claimed.workflow_id,
         "execution_id": claimed.execution_id,

@@ -26,7 +26,7 @@ from service.engine.resume import resume_token
 from service.engine.run.driver import Driver
 from service.engine.run.ending import Ending, end_run
 from service.engine.run.ledger import RunLedger
-from service.engine.run.log import RunLog, begin_hiding
+from service.engine.run.log import RunLog, begin_hiding, note_secret
 from service.engine.run.turn import RunInterrupted
 from service.engine.services import Services
 from service.metrics import WORKFLOW_RUNS
@@ -171,6 +171,8 @@ class Runner:
     def _context(self, claimed: ClaimedRun) -> RunContext:
         settings = self._services.settings
         token = resume_token(settings.signing_secret(), claimed.execution_id)
+        # Who may read logs may not answer.
+        note_secret(token)
         return RunContext(
             execution_id=claimed.execution_id,
             workflow_id=claimed.workflow_id,

@@ -263,3 +263,18 @@ async def test_a_workflow_for_errors_is_not_somebody_elses(engine: Engine) -> No
 
     await run_error_workflow(engine.workflows, Job())  # type: ignore[arg-type]
     assert await engine.fetch('SELECT 1 FROM "WorkflowExecution" WHERE "triggeredBy" = $1', "error") == []
+
+
+async def test_a_workflow_for_errors_that_is_archived_does_not_run(engine: Engine) -> None:
+    catcher = await engine.draw([START], [])
+    await engine.fetch('UPDATE "Workflow" SET "status" = \'ARCHIVED\' WHERE "id" = $1', catcher)
+    broken = await engine.draw(
+        [START, node("no", "stop", {"error": True})], ["start>no"], settings={"errorWorkflow": catcher}
+    )
+    failed = await engine.run(broken, {}, triggered_by="webhook")
+
+    class Job:
+        payload = failed["id"].encode()
+
+    await run_error_workflow(engine.workflows, Job())  # type: ignore[arg-type]
+    assert await engine.fetch('SELECT 1 FROM "WorkflowExecution" WHERE "triggeredBy" = $1', "error") == []

@@ -163,3 +163,14 @@ def test_what_is_wrong_with_a_request_is_said(server: Service, client: httpx.Cli
     huge = client.post(f"/v1/workflows/{drawn}/run", json={"input": "x" * 1_048_576})
     assert huge.status_code in {413, 422}
     assert client.get("/v1/executions").json()["data"] == []
+
+
+def test_what_is_archived_is_not_taken_up_again(client: httpx.Client) -> None:
+    nodes = [node("start", "trigger", {"kind": "manual"}), node("no", "stop", {"error": True})]
+    body = {"name": "w", "nodes": nodes, "connections": [{"source": "start", "target": "no"}]}
+    made = client.post("/v1/workflows", json=body).json()["id"]
+    failed = run(client, made)
+    assert client.patch(f"/v1/workflows/{made}", json={"status": "ARCHIVED"}).status_code == 200
+    refused = client.post(f"/v1/executions/{failed['id']}/retry")
+    assert refused.status_code == client.post(f"/v1/workflows/{made}/run", json={}).status_code == 409
+    assert "archived" in refused.json()["detail"]

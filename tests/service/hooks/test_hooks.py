@@ -213,6 +213,46 @@ def test_a_waiting_run_is_answered_at_its_own_address(
     assert '"output":{"answer":true}' in text
 
 
+def test_an_address_answers_the_first_wait_of_its_run_alone(
+    server: Service, sender: httpx.Client, owner: httpx.Client
+) -> None:
+    drawn = draw(
+        server,
+        [
+            hook(responseMode="respondNode"),
+            node("link", "respond", {"body": {"url": "{{ execution.resume_url }}"}}),
+            node("customer", "wait", {"for": "reply"}),
+            node("between", "set", {"fields": {"said": "{{ input.reply }}"}}),
+            node("manager", "wait", {"for": "reply"}),
+            node("end", "set", {"fields": {"approved": "{{ input.reply.ok }}"}, "mode": "replace"}),
+        ],
+        ["hook>link", "link>customer", "customer>between", "between>manager", "manager>end"],
+    )
+    token, _ = tokens_of(server, drawn)
+    asked = sender.post(f"/v1/hooks/{token}", json={})
+    path = f"/v1/{asked.json()['url'].partition('/v1/')[2]}"
+    execution = f"/v1/executions/{asked.headers['x-execution-id']}"
+    with owner.stream("GET", f"{execution}/events") as stream:
+        answered = 0
+        for line in stream.iter_lines():
+            if "node.waiting" not in line:
+                continue
+            # The step may be written a moment after the log.
+            statuses = [
+                sender.post(path + suffix, json={"ok": True}).status_code
+                for suffix in ("", "?node=manager") * 25
+            ]
+            answered += statuses.count(202)
+            if answered == 1 and 202 not in statuses:
+                break
+    assert answered == 1
+    approval = {"node_id": "manager", "reply": {"ok": False}}
+    approved = [owner.post(f"{execution}/resume", json=approval).status_code for _ in range(50)]
+    assert approved.count(202) == 1
+    with owner.stream("GET", f"{execution}/events") as stream:
+        assert '"output":{"approved":false}' in "".join(stream.iter_text())
+
+
 def test_limits_are_429_and_leave_nothing(server: Service, sender: httpx.Client, owner: httpx.Client) -> None:
     token, _ = tokens_of(server, draw(server, [hook()], []))
 

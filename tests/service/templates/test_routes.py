@@ -376,6 +376,8 @@ def test_what_has_a_price_is_its_authors_alone(ann: httpx.Client, bob: httpx.Cli
     assert (seen["price"], seen["nodes"], seen["connections"], seen["settings"]) == (9.5, None, None, None)
     assert ann.get(path).json()["nodes"]
     assert ann.post(f"{path}/clone", json={}).status_code == 201
+    assert path.rpartition("/")[2] in [row["id"] for row in bob.get("/v1/templates").json()["data"]]
+    assert bob.put(f"{path}/rating", json={"stars": 3}).json()["rating"] == 3
 
 
 def test_a_person_has_one_rating(api: Service, ann: httpx.Client, bob: httpx.Client) -> None:
