@@ -1,7 +1,7 @@
 """Versions of workflows: what their nodes and connections were."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,6 +37,26 @@ async def ensure_version(conn: Conn, workflow_id: str, changelog: str | None = N
         changelog,
     )
     return number
+
+
+async def find_start(
+    conn: Conn, workflow_id: str, version: int, node_id: str
+) -> Literal["there", "disabled", "gone"]:
+    """Return how the node that a run is to begin at stands in a version."""
+    is_disabled: bool | None = await conn.fetchval(
+        """
+        SELECT COALESCE(node -> 'disabled' = 'true', false)
+        FROM "WorkflowVersion" v,
+             jsonb_path_query(v."nodes", '$[*] ? (@.id == $id)', jsonb_build_object('id', $3::text)) AS node
+        WHERE v."workflowId" = $1 AND v."version" = $2 LIMIT 1
+        """,
+        workflow_id,
+        version,
+        node_id,
+    )
+    if is_disabled is None:
+        return "gone"
+    return "disabled" if is_disabled else "there"
 
 
 class ListedVersion(msgspec.Struct, frozen=True, kw_only=True):

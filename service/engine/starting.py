@@ -17,7 +17,7 @@ from db.executions import (
 )
 from db.jobs import enqueue_run
 from db.pool import Conn
-from db.workflow_versions import ensure_version
+from db.workflow_versions import ensure_version, find_start
 from service.engine.errors import EngineError
 from service.engine.values import storable
 from service.settings import Settings
@@ -37,6 +37,10 @@ class TooDeep(EngineError):
 
 class WorkflowGone(EngineError):
     """The workflow was deleted."""
+
+
+class StartGone(EngineError):
+    """The node that was to begin is not in the version that runs, or the trigger that fired is disabled there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ async def start_execution(
     """Return the new execution's id, None where cause has started one before (db.executions.find_cause says which).
 
     conn is the service's, in a transaction, which is undone where this raises: PlanLimitReached, ExecutionsLimited,
-    TooDeep, WorkflowGone, TooLarge. data is what the first node gets; trigger what else is known of the
+    TooDeep, WorkflowGone, StartGone, TooLarge. data is what the first node gets; trigger what else is known of the
     start. Without a version, the workflow runs as it stands. plan: {"only": node, "pinned": {node: [items]},
     "mode": "test"}; what a test calls is a test.
     """
@@ -110,6 +114,8 @@ async def start_execution(
     number = version or await ensure_version(conn, workflow_id)
     if number is None:
         raise WorkflowGone("The workflow was deleted.")
+    if start_node is not None:
+        await _require_start(conn, workflow_id, number, start_node, triggered_by)
     if parent is not None and await is_test(conn, parent.execution_id):
         plan = {**(plan or {}), "mode": "test"}
     execution_id = str(uuid.uuid4())
@@ -142,6 +148,17 @@ async def start_execution(
         await _check_load(conn, space_id, limits)
     await enqueue_run(conn, execution_id)
     return execution_id
+
+
+async def _require_start(
+    conn: Conn, workflow_id: str, version: int, node_id: str, triggered_by: TriggeredBy
+) -> None:
+    """Whoever names a node, or a trigger of it, may have seen the workflow before it was changed."""
+    found = await find_start(conn, workflow_id, version, node_id)
+    if found == "gone":
+        raise StartGone(f"The workflow has no node {node_id[:100]!r}.")
+    if found == "disabled" and triggered_by in {"webhook", "schedule", "event"}:
+        raise StartGone(f"The trigger {node_id[:100]!r} is disabled.")
 
 
 def _plan(

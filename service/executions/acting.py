@@ -14,6 +14,7 @@ from service.auth.caller import Caller
 from service.engine.definition import Definition, read_definition
 from service.engine.errors import EngineError
 from service.engine.graph import LOOP
+from service.engine.nodes.loop import NEXT
 from service.engine.starting import Retried, StartLimits, TooDeep, start_execution
 from service.errors import Problem, not_found
 
@@ -35,7 +36,7 @@ async def start(
     """
     workflow = await find_runnable(pool, caller, workflow_id)
     definition = _read(workflow)
-    _require_node(definition, start_node)
+    _require_start(definition, start_node)
     whole: dict[str, Any] = dict(plan or {})
     if whole.get("only") is not None:
         _require_node(definition, whole["only"], runs_alone=True)
@@ -97,6 +98,16 @@ def _require_node(definition: Definition, node_id: str | None, *, runs_alone: bo
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The workflow has no node {node_id[:100]!r}.")
     if runs_alone and node.type == LOOP:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "A loop cannot be run without what is in it.")
+
+
+def _require_start(definition: Definition, node_id: str | None) -> None:
+    """What others lead to would be passed over with them."""
+    _require_node(definition, node_id)
+    if any(one.target == node_id and one.enters_by != NEXT for one in definition.connections):
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "A run begins at a trigger, or at a node that no other leads to.",
+        )
 
 
 async def retry(pool: Pool, caller: Caller, row: ExecutionDetail, limits: StartLimits) -> str:

@@ -22,7 +22,7 @@ from db.workflow_replies import find_first_wait
 from db.workflow_triggers import Hook, find_hook, note_fired
 from service.engine.errors import EngineError
 from service.engine.resume import read_resume_token
-from service.engine.starting import StartLimits, start_execution
+from service.engine.starting import StartGone, StartLimits, start_execution
 from service.engine.values import storable
 from service.errors import Problem, not_found
 from service.hooks.answering import Answerers, accepted
@@ -181,6 +181,9 @@ async def _start(
                 plan={"mode": "test"} if hook.is_test else None,
                 limits=limits,
             )
+        except StartGone as exc:
+            # The web application took its node out of the workflow, or disabled it.
+            raise not_found("webhook") from exc
         except EngineError as exc:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc
         if started is None and cause is not None:

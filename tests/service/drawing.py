@@ -57,7 +57,9 @@ def tokens_of(service: Service, workflow_id: str) -> tuple[str, str]:
     async def look() -> tuple[str, str]:
         async with as_system(service.runtime.pool) as conn:
             row = await conn.fetchrow(
-                'SELECT "token", "testToken" FROM "WorkflowTrigger" WHERE "workflowId" = $1', workflow_id
+                'SELECT "token", "testToken" FROM "WorkflowTrigger" WHERE "workflowId" = $1 '
+                """ORDER BY "type" <> 'WEBHOOK' """,
+                workflow_id,
             )
         assert row is not None
         return row["token"], row["testToken"]

@@ -158,6 +158,8 @@ def test_what_is_wrong_with_a_request_is_said(server: Service, client: httpx.Cli
     assert client.post("/v1/workflows/nope/run", json={}).status_code == 404
     assert client.post(f"/v1/workflows/{drawn}/run", json={"inputs": 1}).status_code == 400
     assert client.post(f"/v1/workflows/{drawn}/run", json={"start_node": "x"}).status_code == 422
+    chain = draw(server, [START, node("a", "set")], ["start>a"])
+    assert client.post(f"/v1/workflows/{chain}/run", json={"start_node": "a"}).status_code == 422
     assert client.get("/v1/executions/nope").status_code == 404
     assert client.get("/v1/executions?since=2026-01-01T00:00:00").status_code == 400
     huge = client.post(f"/v1/workflows/{drawn}/run", json={"input": "x" * 1_048_576})

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from db.tenancy import as_system
 from tests.running import Service
 from tests.service.drawing import draw, node, tokens_of
 
@@ -125,6 +126,24 @@ def test_unknown_and_inactive_addresses_are_answered_alike(server: Service, send
     tried = sender.post(f"/v1/hooks/test/{test_token}", json={})
     assert tried.status_code == 202
     assert sender.post(f"/v1/hooks/{test_token}", json={}).status_code == 404
+
+
+@pytest.mark.parametrize("nodes", [[], [node("hook", "trigger", {"kind": "webhook"}, disabled=True)]])
+def test_the_address_of_a_trigger_that_is_no_more_starts_nothing_else(
+    server: Service, sender: httpx.Client, owner: httpx.Client, nodes: list[dict[str, Any]]
+) -> None:
+    drawn = draw(server, [hook(), node("hand", "trigger")], [])
+    token, test_token = tokens_of(server, drawn)
+
+    async def edit() -> None:
+        # As the web application does, which leaves the trigger's row as it is.
+        async with as_system(server.runtime.pool) as conn:
+            await conn.execute('UPDATE "Workflow" SET "nodes" = $1', [*nodes, node("hand", "trigger")])
+
+    server.call(edit())
+    for address in (token, f"test/{test_token}"):
+        assert sender.post(f"/v1/hooks/{address}", json={}).status_code == 404
+    assert owner.get("/v1/executions").json()["data"] == []
 
 
 def test_the_method_is_the_triggers_own(server: Service, sender: httpx.Client) -> None:
