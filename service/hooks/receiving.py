@@ -48,6 +48,12 @@ async def check_signature(
     """Raise 401 for a request that is not signed as the trigger asks for."""
     if config.hmac is None:
         return
+    if not body:
+        # One signature, of nothing, would be good for any query.
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED,
+            "This webhook is signed, and only a body is: send one. What is in the address is not signed.",
+        )
     wanted = config.hmac
     async with pool.acquire() as conn:
         row = await find_credential(conn, hook.space_id, wanted.credential)
@@ -77,7 +83,10 @@ def _matches(given: str, digest: bytes, encoding: str) -> bool:
 
 
 def read_body(method: str, content_type: str, body: bytes, query: Mapping[str, Any]) -> Any:
-    """Return what the run is started with. Raises 400 for JSON that is none."""
+    """Return what the run is started with. Raises 400 for JSON that is none.
+
+    Of a webhook that is signed there is always a body: check_signature sees to that.
+    """
     media_type = content_type.partition(";")[0].strip().lower()
     if not body:
         return dict(query) if method in {"GET", "HEAD", "DELETE"} else {}

@@ -166,6 +166,22 @@ def test_a_signature_is_asked_for_and_checked(
     assert len(owner.get("/v1/executions").json()["data"]) == 1
 
 
+def test_where_bodies_are_signed_there_is_one(
+    server: Service, sender: httpx.Client, owner: httpx.Client
+) -> None:
+    owner.post(
+        "/v1/credentials", json={"name": "partner", "kind": "hmac", "value": {"secret": "of-the-sender"}}
+    )
+    signed = hook(method="ANY", hmac={"credential": "partner", "header": "X-Sig"})
+    token, _ = tokens_of(server, draw(server, [signed], []))
+    headers = {"X-Sig": hmac.new(b"of-the-sender", b"", hashlib.sha256).hexdigest()}
+    for method in ("GET", "DELETE", "POST"):
+        refused = sender.request(method, f"/v1/hooks/{token}?amount=1000000", headers=headers)
+        assert refused.status_code == 401
+        assert "only a body is" in refused.json()["detail"]
+    assert owner.get("/v1/executions").json()["data"] == []
+
+
 def test_a_repeated_delivery_starts_one_run(server: Service, sender: httpx.Client) -> None:
     token, _ = tokens_of(server, draw(server, [hook()], []))
     replies = [
