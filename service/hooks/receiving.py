@@ -22,6 +22,7 @@ from service.errors import Problem
 from service.secrets import SecretBox
 
 MAX_BODY_BYTES = 1024 * 1024
+_MAX_KEY_CHARS = 255
 _MAX_HEADER_BYTES = 16 * 1024
 _HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
@@ -105,6 +106,26 @@ def _as_item(value: Any) -> Any:
     if isinstance(value, dict) or (isinstance(value, list) and all(isinstance(one, dict) for one in value)):
         return value
     return {"body": value}
+
+
+def read_key(config: TriggerConfig, headers: Mapping[str, str], data: Any) -> str | None:
+    """Return what is the same in a repeat: where a field is named that is signed, what is in it, and no header.
+
+    Raises 400 for a body without the field, and for what is too long to be kept.
+    """
+    field = None if config.hmac is None else config.hmac.idempotency_field
+    if field is None:
+        where, key = "Idempotency-Key", headers.get("idempotency-key")
+    else:
+        where, found = field, data.get(field) if isinstance(data, dict) else None
+        key = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
+        if not key:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST, f"{field}: the body has to have it, a text or a whole number."
+            )
+    if key is not None and (len(key) > _MAX_KEY_CHARS or not key.isprintable()):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{where}: {_MAX_KEY_CHARS} printable characters at most.")
+    return key
 
 
 def shown_headers(headers: Mapping[str, str], config: TriggerConfig) -> dict[str, str]:
