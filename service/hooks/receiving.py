@@ -22,6 +22,7 @@ from service.errors import Problem
 from service.secrets import SecretBox
 
 MAX_BODY_BYTES = 1024 * 1024
+_MAX_KEY_CHARS = 255
 _MAX_HEADER_BYTES = 16 * 1024
 _HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
@@ -48,6 +49,12 @@ async def check_signature(
     """Raise 401 for a request that is not signed as the trigger asks for."""
     if config.hmac is None:
         return
+    if not body:
+        # One signature, of nothing, would be good for any query.
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED,
+            "This webhook is signed, and only a body is: send one. What is in the address is not signed.",
+        )
     wanted = config.hmac
     async with pool.acquire() as conn:
         row = await find_credential(conn, hook.space_id, wanted.credential)
@@ -77,7 +84,10 @@ def _matches(given: str, digest: bytes, encoding: str) -> bool:
 
 
 def read_body(method: str, content_type: str, body: bytes, query: Mapping[str, Any]) -> Any:
-    """Return what the run is started with. Raises 400 for JSON that is none."""
+    """Return what the run is started with. Raises 400 for JSON that is none.
+
+    Of a webhook that is signed there is always a body: check_signature sees to that.
+    """
     media_type = content_type.partition(";")[0].strip().lower()
     if not body:
         return dict(query) if method in {"GET", "HEAD", "DELETE"} else {}
@@ -96,6 +106,26 @@ def _as_item(value: Any) -> Any:
     if isinstance(value, dict) or (isinstance(value, list) and all(isinstance(one, dict) for one in value)):
         return value
     return {"body": value}
+
+
+def read_key(config: TriggerConfig, headers: Mapping[str, str], data: Any) -> str | None:
+    """Return what is the same in a repeat: where a field is named that is signed, what is in it, and no header.
+
+    Raises 400 for a body without the field, and for what is too long to be kept.
+    """
+    field = None if config.hmac is None else config.hmac.idempotency_field
+    if field is None:
+        where, key = "Idempotency-Key", headers.get("idempotency-key")
+    else:
+        where, found = field, data.get(field) if isinstance(data, dict) else None
+        key = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
+        if not key:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST, f"{field}: the body has to have it, a text or a whole number."
+            )
+    if key is not None and (len(key) > _MAX_KEY_CHARS or not key.isprintable()):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{where}: {_MAX_KEY_CHARS} printable characters at most.")
+    return key
 
 
 def shown_headers(headers: Mapping[str, str], config: TriggerConfig) -> dict[str, str]:

@@ -26,7 +26,14 @@ from service.engine.starting import StartGone, StartLimits, start_execution
 from service.engine.values import storable
 from service.errors import Problem, not_found
 from service.hooks.answering import Answerers, accepted
-from service.hooks.receiving import MAX_BODY_BYTES, check_signature, read_body, read_config, shown_headers
+from service.hooks.receiving import (
+    MAX_BODY_BYTES,
+    check_signature,
+    read_body,
+    read_config,
+    read_key,
+    shown_headers,
+)
 from service.openapi import problems
 from service.secrets import SecretBox
 from service.settings import Settings
@@ -34,7 +41,6 @@ from service.settings import Settings
 Token = Annotated[str, PathParameter(description="The token of the webhook's address.", max_length=200)]
 _METHODS = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH, HttpMethod.DELETE]
 _RESPONSES = problems(400, 401, 402, 404, 405, 413, 422, 429, 500)
-_MAX_KEY_CHARS = 255
 
 
 @route(
@@ -146,7 +152,7 @@ async def _receive(
         "query": _query(request),
         "headers": shown_headers(headers, config),
     }
-    key = headers.get("idempotency-key")
+    key = read_key(config, headers, data)
     execution_id = await _start(pool, hook, data, trigger, key, StartLimits.of(settings))
     answerers = Answerers(pool, events)
     match config.response_mode:
@@ -161,11 +167,7 @@ async def _receive(
 async def _start(
     pool: Pool, hook: Hook, data: Any, trigger: dict[str, Any], key: str | None, limits: StartLimits
 ) -> str:
-    """Start the run, or return the one that the same Idempotency-Key has started."""
-    if key is not None and (len(key) > _MAX_KEY_CHARS or not key.isprintable()):
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, f"Idempotency-Key: {_MAX_KEY_CHARS} printable characters at most."
-        )
+    """Start the run, or return the one that the same key has started."""
     cause = None if key is None else f"hook:{hook.trigger_id}:{int(hook.is_test)}:{key}"
     async with as_system(pool) as conn:
         try:

@@ -34,8 +34,9 @@ def shared_content(nodes: Any, connections: Any, settings: Any) -> Content:
         # Before anything is taken out, so that what is wrong is named by the place where it was sent.
         read_definition(*given)
         kept = strip_credentials(given[0] if isinstance(given[0], list) else [])
-        joined = given[1] if isinstance(given[1], list) else []
-        shared = {name: value for name, value in given[2].items() if name not in _OF_THEIR_OWNER}
+        joined = strip_credentials(given[1] if isinstance(given[1], list) else [])
+        [settings_kept] = strip_credentials([given[2]])
+        shared = {name: value for name, value in settings_kept.items() if name not in _OF_THEIR_OWNER}
         return Content(kept, joined, shared, read_definition(kept, joined, shared))
     except (RecursionError, OverflowError) as exc:
         raise Problem(

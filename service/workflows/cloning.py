@@ -37,8 +37,8 @@ async def clone_workflow(
     if data.team_id is not None:
         caller.require("workflows:write", data.team_id)
     source = await _source(pool, caller, workflow_id)
-    nodes, settings = _taken(source, data.team_id)
-    definition = checked_drawing(nodes, source.connections, settings, stored=True)
+    nodes, connections, settings = _taken(source, data.team_id)
+    definition = checked_drawing(nodes, connections, settings, stored=True)
     name = (
         source.name[: MAX_NAME_CHARS - len(_SUFFIX)] + _SUFFIX if data.name is None else clean_name(data.name)
     )
@@ -50,7 +50,7 @@ async def clone_workflow(
             name=name,
             description=source.description,
             nodes=nodes or [],
-            connections=source.connections or [],
+            connections=connections or [],
             settings=settings,
             category=source.category,
             tags=source.tags,
@@ -73,9 +73,12 @@ async def _source(pool: Pool, caller: Caller, workflow_id: str) -> WorkflowRow |
     return public
 
 
-def _taken(source: WorkflowRow | PublicRow, team_id: str | None) -> tuple[Any, Any]:
-    """Return nodes and settings: as they are in the same place, without what is secret in another."""
+def _taken(source: WorkflowRow | PublicRow, team_id: str | None) -> tuple[Any, Any, Any]:
+    """Return nodes, connections and settings: as they are in the same place, without what is secret in another."""
     if isinstance(source, WorkflowRow) and source.team_id == team_id:
-        return source.nodes, source.settings
-    nodes = strip_credentials(source.nodes) if isinstance(source.nodes, list) else source.nodes
-    return nodes, shared_settings(source.settings)
+        return source.nodes, source.connections, source.settings
+    nodes, connections = (
+        strip_credentials(drawn) if isinstance(drawn, list) else drawn
+        for drawn in (source.nodes, source.connections)
+    )
+    return nodes, connections, shared_settings(source.settings)

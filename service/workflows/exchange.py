@@ -1,5 +1,6 @@
 """Workflows as files: ours out and in, n8n's in. No file has credentials in it."""
 
+import asyncio
 from typing import Annotated, Any
 
 from litestar import Response, get, post
@@ -9,7 +10,9 @@ from litestar.params import JSONBody, QueryParameter
 from db.pool import Pool
 from db.tenancy import as_caller
 from service.auth.caller import Caller
-from service.engine.sharing import strip_credentials
+from service.engine.definition import MAX_NODES
+from service.engine.expressions import shortened
+from service.engine.sharing import strip_credentials, without_credential_names
 from service.openapi import problems
 from service.settings import Settings
 from service.workflows.access import find
@@ -39,7 +42,7 @@ async def export_workflow(
         name=row.name,
         description=row.description,
         nodes=strip_credentials(row.nodes) if isinstance(row.nodes, list) else [],
-        connections=row.connections if isinstance(row.connections, list) else [],
+        connections=strip_credentials(row.connections) if isinstance(row.connections, list) else [],
         settings=shared_settings(row.settings),
         category=row.category,
         tags=row.tags,
@@ -65,8 +68,9 @@ async def import_workflow(
     """Make a draft of a file: one of GET …/export, or of n8n. `notes` says what was not taken over as it was."""
     if team_id is not None:
         caller.require("workflows:write", team_id)
-    file, notes = read_file(data)
-    definition = checked_drawing(file.nodes, file.connections, file.settings)
+    file, notes = await asyncio.to_thread(read_file, data)
+    nodes, left_out = _without_names(file.nodes)
+    definition = checked_drawing(nodes, file.connections, file.settings)
     async with as_caller(pool, caller.subject) as conn:
         workflow_id = await store_new(
             conn,
@@ -74,7 +78,7 @@ async def import_workflow(
             definition,
             name=clean_name((name or file.name)[:MAX_NAME_CHARS]),
             description=clean_description(file.description),
-            nodes=file.nodes,
+            nodes=nodes,
             connections=file.connections,
             settings=file.settings,
             category=clean_label(file.category, "category"),
@@ -84,5 +88,17 @@ async def import_workflow(
         )
         made = await show(conn, caller, deployment, workflow_id)
     return Response(
-        Imported(workflow=made, notes=notes), headers={"Location": f"/v1/workflows/{workflow_id}"}
+        Imported(workflow=made, notes=[*notes, *left_out]),
+        headers={"Location": f"/v1/workflows/{workflow_id}"},
     )
+
+
+def _without_names(nodes: list[Any]) -> tuple[list[Any], list[str]]:
+    """Return nodes without names of credentials, and a note on each: a file may be anybody's."""
+    kept = [without_credential_names(node) for node in nodes]
+    return [node for node, _ in kept], [
+        f"{shortened(str(node.get('name') or node.get('id')))}: {' and '.join(gone)} "
+        "was left out: name a credential of yours."
+        for node, gone in kept
+        if gone
+    ][:MAX_NODES]

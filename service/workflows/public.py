@@ -56,7 +56,7 @@ def _shown(row: PublicRow) -> PublicWorkflow:
         category=row.category,
         tags=row.tags,
         nodes=strip_credentials(row.nodes) if isinstance(row.nodes, list) else [],
-        connections=row.connections,
+        connections=strip_credentials(row.connections) if isinstance(row.connections, list) else [],
         settings=shared_settings(row.settings),
         created_at=row.created_at,
         updated_at=row.updated_at,

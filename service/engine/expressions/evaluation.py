@@ -1,5 +1,6 @@
 """Texts with expressions in them, checked and evaluated."""
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from service.engine.expressions.language import (
     open_budget,
     to_moment_text,
     to_text,
+    took_too_long,
 )
 from service.engine.expressions.sandbox import Sandbox
 from service.engine.expressions.syntax import ROOTS, names_in, node_ids_in, parse, size_of
@@ -141,15 +143,16 @@ def evaluate(
     """
     if not holds_expression(text):
         return text
+    # To read a text takes time as well, and many may be read before the first one has a value. Once read, it is kept:
+    # of an expression's own time it takes none.
+    if deadline is not None and time.monotonic() > deadline:
+        raise ExpressionError(text, took_too_long(limits))
+    compiled = _compiled(text, limits)
     opened = open_budget(limits, deadline)
     variables = {name: scope.get(name) for name in ROOTS}
     variables |= {entry.name: entry.run for entry in FUNCTIONS.values()}
     variables |= dict(scope.get("functions") or {})
     try:
-        # To read a text takes time as well, and many may be read before the first one has a value.
-        opened.spend()
-        compiled = _compiled(text, limits)
-        opened.spend()
         if compiled.is_one:
             template = next(part.template for part in compiled.parts if part.template is not None)
             return _as_json(_value(template, variables), limits)
@@ -271,7 +274,7 @@ def _plain(value: Any) -> Any:
         case datetime():
             return to_moment_text(value)
         case Mapping():
-            return {key: _plain(inner) for key, inner in budget().each(value.items())}
+            return {key: _plain(inner) for key, inner in budget().each(budget().unfolded(value).items())}
         case list() | tuple():
             return [_plain(inner) for inner in budget().each(value)]
         case _:

@@ -60,6 +60,10 @@ class Limits:
     """Looked at before each operation, each of which is bounded by the size of its result."""
 
 
+def took_too_long(limits: Limits) -> str:
+    return f"It takes longer than {limits.seconds:g} s."
+
+
 @dataclass(slots=True)
 class Budget:
     limits: Limits
@@ -69,7 +73,7 @@ class Budget:
     def spend(self) -> None:
         """Raise Refusal when the time is up."""
         if time.monotonic() > self.deadline:
-            raise Refusal(f"It takes longer than {self.limits.seconds:g} s.")
+            raise Refusal(took_too_long(self.limits))
 
     def fit(self, size: int) -> None:
         """Raise Refusal for a text, or a list, that is too long."""
@@ -89,6 +93,16 @@ class Budget:
             if number % _CHECKED_EVERY == 0:
                 self.spend()
             yield entry
+
+    def unfolded(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an object as a dict; what finds its values only when it is asked has to do so in time."""
+        if isinstance(value, dict):
+            return value
+        found: dict[str, Any] = {}
+        for key in value:
+            self.spend()
+            found[key] = value[key]
+        return found
 
     def weigh(self, value: Any) -> bool:
         """Return whether a value is nothing but JSON. Raises Refusal for one that would be too long or too deep.
@@ -122,10 +136,11 @@ class Budget:
                     deeper += one
                     plain &= kind is list
                 elif isinstance(one, Mapping):
-                    size += _key_sizes(one)
-                    self.fit(size)
-                    deeper += one.values()
                     plain &= kind is dict
+                    unfolded = self.unfolded(one)
+                    size += _key_sizes(unfolded)
+                    self.fit(size)
+                    deeper += unfolded.values()
                 else:
                     size += 1
                     plain = False
@@ -191,7 +206,7 @@ def _other(value: Any) -> Any:
     if isinstance(value, Undefined):
         raise missing(value)
     if isinstance(value, Mapping):
-        return dict(value)
+        return budget().unfolded(value)
     raise Refusal("This is no value.")
 
 

@@ -20,6 +20,16 @@ _ALLOWED = frozenset(
     {"cache-control", "content-disposition", "content-language", "content-type", "etag", "last-modified", "link",
      "location", "retry-after"}
 )  # fmt: skip
+# Of what begins with X-, these say something to the proxy in front, such as which of its files to send, or are ours.
+_REFUSED = (
+    "x-accel-",
+    "x-sendfile",
+    "x-lighttpd-",
+    "x-litespeed-",
+    "x-reproxy-",
+    "x-forwarded",
+    "x-execution-id",
+)
 _GUARDED = {
     # A page that a workflow writes must never run as one of ours.
     "content-security-policy": "default-src 'none'; sandbox",
@@ -33,7 +43,7 @@ class RespondConfig(Config, frozen=True, kw_only=True):
         dict[str, Any],
         msgspec.Meta(
             description="Content-Type (with bodyType text), Content-Language, Content-Disposition, Cache-Control, "
-            "ETag, Last-Modified, Link, Location, Retry-After, X-…; no others."
+            "ETag, Last-Modified, Link, Location, Retry-After, X-…; no others, and none that proxies take orders from."
         ),
     ] = msgspec.field(default_factory=dict)
     body: Annotated[Any, msgspec.Meta(description="What is answered. Unset: the item.")] = None
@@ -70,7 +80,7 @@ class RespondToWebhook(NodeType[RespondConfig]):
 
 def _is_allowed(name: str) -> bool:
     wanted = name.lower()
-    is_own = wanted.startswith("x-") and wanted not in _GUARDED and not wanted.startswith("x-forwarded")
+    is_own = wanted.startswith("x-") and wanted not in _GUARDED and not wanted.startswith(_REFUSED)
     return wanted in _ALLOWED or (is_own and wanted.isascii() and wanted.replace("-", "").isalnum())
 
 

@@ -47,12 +47,12 @@ class SetFields(NodeType[SetConfig]):
     async def run(self, call: Call[SetConfig]) -> Emit:
         config = call.config
         keeps = config.mode == "merge" and isinstance(call.item, dict)
-        item: dict[str, Any] = dict(call.item) if keeps else {}
+        made = _Made(call.item if keeps else {})
         for key in config.remove:
-            item = _without(item, _parts(key))
+            made.remove(_parts(key))
         for key, value in config.fields.items():
-            item = _with(item, _parts(key), value)
-        return emit(item)
+            made.set(_parts(key), value)
+        return emit(made.item)
 
 
 def _parts(key: str) -> Sequence[str]:
@@ -66,18 +66,36 @@ def _parts(key: str) -> Sequence[str]:
     return parts
 
 
-def _with(item: dict[str, Any], parts: Sequence[str], value: Any) -> dict[str, Any]:
-    """Return a copy; what is no object where one has to be is replaced by one."""
-    first, *rest = parts
-    if not rest:
-        return {**item, first: value}
-    inner = item.get(first)
-    return {**item, first: _with(inner if isinstance(inner, dict) else {}, rest, value)}
+class _Made:
+    """An item on its way to another: each object of it is copied once, when something in it is changed first."""
 
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        self.item = dict(item)
+        # The copies by id; they are held here, so that no id is given to another object meanwhile.
+        self._copies: dict[int, dict[str, Any]] = {id(self.item): self.item}
 
-def _without(item: dict[str, Any], parts: Sequence[str]) -> dict[str, Any]:
-    first, *rest = parts
-    if not rest:
-        return {key: value for key, value in item.items() if key != first}
-    inner = item.get(first)
-    return {**item, first: _without(inner, rest)} if isinstance(inner, dict) else item
+    def set(self, parts: Sequence[str], value: Any) -> None:
+        """What is no object where one has to be is replaced by one."""
+        *way, last = parts
+        at = self.item
+        for part in way:
+            at = self._into(at, part, at.get(part))
+        at[last] = value
+
+    def remove(self, parts: Sequence[str]) -> None:
+        *way, last = parts
+        at = self.item
+        for part in way:
+            inner = at.get(part)
+            if not isinstance(inner, dict):
+                return
+            at = self._into(at, part, inner)
+        at.pop(last, None)
+
+    def _into(self, at: dict[str, Any], part: str, inner: Any) -> dict[str, Any]:
+        if id(inner) in self._copies:
+            return self._copies[id(inner)]
+        copy = dict(inner) if isinstance(inner, dict) else {}
+        self._copies[id(copy)] = copy
+        at[part] = copy
+        return copy

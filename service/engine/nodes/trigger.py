@@ -22,6 +22,10 @@ class HmacCheck(Config, frozen=True, kw_only=True):
     header: Annotated[str, msgspec.Meta(min_length=1, description="The header that the signature is in.")]
     encoding: Literal["hex", "base64"] = "hex"
     prefix: Annotated[str, msgspec.Meta(description="What stands before it, as sha256=.")] = ""
+    idempotency_field: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="The field of the body that is the same in a repeat, and signed with it."),
+    ] = None
 
 
 class TriggerConfig(Config, frozen=True, kw_only=True):
@@ -45,7 +49,8 @@ class TriggerConfig(Config, frozen=True, kw_only=True):
     hmac: Annotated[
         HmacCheck | None,
         msgspec.Meta(
-            description="webhook: how callers sign: credential, header, encoding (hex or base64), prefix."
+            description="webhook: how callers sign: credential, header, encoding (hex or base64), prefix, "
+            "idempotencyField (the field of the body that tells repeats)."
         ),
     ] = None
     cron: Annotated[str | None, msgspec.Meta(description="schedule: minute, hour, day, month, weekday.")] = (

@@ -185,6 +185,51 @@ def test_a_signature_is_asked_for_and_checked(
     assert len(owner.get("/v1/executions").json()["data"]) == 1
 
 
+def test_where_bodies_are_signed_there_is_one(
+    server: Service, sender: httpx.Client, owner: httpx.Client
+) -> None:
+    owner.post(
+        "/v1/credentials", json={"name": "partner", "kind": "hmac", "value": {"secret": "of-the-sender"}}
+    )
+    signed = hook(method="ANY", hmac={"credential": "partner", "header": "X-Sig"})
+    token, _ = tokens_of(server, draw(server, [signed], []))
+    headers = {"X-Sig": hmac.new(b"of-the-sender", b"", hashlib.sha256).hexdigest()}
+    for method in ("GET", "DELETE", "POST"):
+        refused = sender.request(method, f"/v1/hooks/{token}?amount=1000000", headers=headers)
+        assert refused.status_code == 401
+        assert "only a body is" in refused.json()["detail"]
+    assert owner.get("/v1/executions").json()["data"] == []
+
+
+def test_a_signed_field_tells_repeats_where_it_is_named(
+    server: Service, sender: httpx.Client, owner: httpx.Client
+) -> None:
+    owner.post(
+        "/v1/credentials", json={"name": "partner", "kind": "hmac", "value": {"secret": "of-the-sender"}}
+    )
+    check = {"credential": "partner", "header": "X-Sig", "idempotencyField": "order"}
+    token, _ = tokens_of(server, draw(server, [hook(hmac=check)], []))
+
+    def send(body: bytes, key: str) -> httpx.Response:
+        signature = hmac.new(b"of-the-sender", body, hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", "X-Sig": signature, "Idempotency-Key": key}
+        return sender.post(f"/v1/hooks/{token}", content=body, headers=headers)
+
+    replayed = {send(b'{"order": 7}', f"key-{number}").json()["execution_id"] for number in range(3)}
+    assert len(replayed) == 1
+    assert send(b'{"order": 8}', "key-0").json()["execution_id"] not in replayed
+    for body in (
+        b"{}",
+        b'{"order": ""}',
+        b'{"order": true}',
+        b'[{"order": 7}]',
+        b'{"order": "' + b"x" * 256 + b'"}',
+    ):
+        refused = send(body, "key-0")
+        assert refused.status_code == 400
+        assert refused.json()["detail"].startswith("order: ")
+
+
 def test_a_repeated_delivery_starts_one_run(server: Service, sender: httpx.Client) -> None:
     token, _ = tokens_of(server, draw(server, [hook()], []))
     replies = [

@@ -23,8 +23,8 @@ NEW = {
     "category": "Operations",
     "tags": ["http", "weekly"],
     "nodes": NODES,
-    "connections": CONNECTIONS,
-    "settings": {"timezone": "Europe/Berlin", "errorWorkflow": "theirs"},
+    "connections": [{**CONNECTIONS[0], "token": "hunter2"}],
+    "settings": {"timezone": "Europe/Berlin", "errorWorkflow": "theirs", "apiToken": "hunter2"},
 }
 
 

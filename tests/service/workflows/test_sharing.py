@@ -138,3 +138,30 @@ def test_what_is_exported_comes_in_again(people: dict[str, httpx.Client], shared
 )
 def test_what_is_no_workflow_is_refused(client: httpx.Client, file: dict[str, Any]) -> None:
     assert client.post("/v1/workflows/import", json=file).status_code == 422
+
+
+def test_a_file_that_is_imported_uses_no_credentials(client: httpx.Client) -> None:
+    nodes = [*SECRETIVE, {"id": "last", "type": "http", "name": "Last", "data": {"url": "https://a.b"}}]
+    reply = client.post("/v1/workflows/import", json={"nodes": nodes, "connections": EDGES})
+    assert reply.status_code == 201, reply.text
+    kept = [node["data"] for node in reply.json()["workflow"]["nodes"]]
+    assert [{"hmac", "credential"} & data.keys() for data in kept] == [set(), set(), set()]
+    assert kept[1]["headers"] == {"X-Api-Key": SECRET, "Accept": "text/plain"}
+    assert reply.json()["notes"] == [
+        "start: hmac was left out: name a credential of yours.",
+        "call: credential was left out: name a credential of yours.",
+    ]
+
+
+def test_connections_are_shown_without_what_is_secret_too(people: dict[str, httpx.Client]) -> None:
+    ann, eve = people["ann"], people["eve"]
+    edge = {"source": "start", "target": "shape"}
+    made = draw(ann, nodes=NODES, connections=[{**edge, "data": {"token": SECRET}}], is_public=True)
+    assert ann.post(f"/v1/workflows/{made['id']}/activate").status_code == 200
+    shown = eve.get(f"/v1/workflows/public/{made['id']}")
+    exported = ann.get(f"/v1/workflows/{made['id']}/export")
+    copied = eve.post(f"/v1/workflows/{made['id']}/clone", json={})
+    for reply in (shown, exported, copied):
+        assert reply.is_success
+        assert SECRET not in reply.text
+    assert copied.json()["connections"] == [{**edge, "data": {}}]

@@ -32,7 +32,7 @@ def as_list(value: Any) -> list[Any]:
 
 def as_object(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
-        return dict(value)
+        return dict(budget().unfolded(value))
     raise Refusal(f"An object is wanted here, not {kind_of(value)}.")
 
 
@@ -161,11 +161,14 @@ def same(left: Any, right: Any) -> bool:
         if len(left) != len(right):
             return False
         budget().weigh(left)
-        if isinstance(left, tuple):
-            left = list(left)
-        if isinstance(right, tuple):
-            right = list(right)
+        left, right = _comparable(left), _comparable(right)
     return bool(left == right)
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return budget().unfolded(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def contained(whole: Any, wanted: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -241,3 +242,42 @@ def test_many_texts_that_are_only_read_have_an_end_too() -> None:
     with pytest.raises(ExpressionError, match=TIME):
         render(texts, SCOPE, deadline=started + 0.25)
     assert time.monotonic() - started < PATIENCE_S
+
+
+class Searched(Mapping[str, Any]):
+    """An object whose values each take a while to be found."""
+
+    def __init__(self) -> None:
+        self.found = 0
+
+    def __getitem__(self, key: str) -> Any:
+        until = time.monotonic() + 0.02
+        while time.monotonic() < until:
+            self.found += 0
+        self.found += 1
+        return self.found
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"n{number}" for number in range(100))
+
+    def __len__(self) -> int:
+        return 100
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "nodes",
+        "[nodes, nodes]",
+        "nodes | json",
+        "nodes | values",
+        "nodes | entries",
+        "nodes == nodes",
+        "{'a': nodes}",
+    ],
+)
+def test_an_object_whose_values_are_searched_for_is_left_in_time(expression: str) -> None:
+    nodes = Searched()
+    with pytest.raises(ExpressionError, match=TIME):
+        evaluate(f"{{{{ {expression} }}}}", {"nodes": nodes})
+    assert nodes.found < 20

@@ -1,5 +1,6 @@
 """Nodes that touch nothing but items: trigger, if, switch, set, merge, wait, workflow, stop, respond."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -127,6 +128,29 @@ async def test_set_merges_replaces_and_removes_without_changing_what_came() -> N
         await outputs("set", {"fields": {"a..b": 1}}, item)
 
 
+async def test_set_copies_an_item_once() -> None:
+    keys = [f"k{number}" for number in range(20_000)]
+    item = {"deep": dict.fromkeys(keys, 1), **dict.fromkeys(keys, 1)}
+    fields = {**dict.fromkeys(keys[10_000:], 2), **{f"deep.{key}": 2 for key in keys[10_000:]}}
+    remove = [name for key in keys[:10_000] for name in (key, f"deep.{key}")]
+    began = time.process_time()
+    [(_, made)] = await outputs("set", {"fields": fields, "remove": remove}, item)
+    # A copy for each key would take ten seconds and more.
+    assert time.process_time() - began < 2
+    kept = dict.fromkeys(keys[10_000:], 2)
+    assert made == {"deep": kept, **kept}
+    assert item == {"deep": dict.fromkeys(keys, 1), **dict.fromkeys(keys, 1)}
+
+
+async def test_set_changes_nothing_that_it_was_given() -> None:
+    fields = {"a": {"x": {"y": 1}}, "a.x.z": 2, "b.c": 3, "b": 4}
+    item = {"b": {"c": 0}, "c": 5}
+    assert await outputs("set", {"fields": fields}, item) == [
+        ("output", {"b": 4, "c": 5, "a": {"x": {"y": 1, "z": 2}}})
+    ]
+    assert (item, fields["a"]) == ({"b": {"c": 0}, "c": 5}, {"x": {"y": 1}})
+
+
 async def merged(data: dict[str, Any], **handles: list[Any]) -> list[Any]:
     by_handle = {name.replace("_", "-"): items for name, items in handles.items()}
     return [item for _, item in await outputs("merge", data, by_handle=by_handle)]
@@ -249,3 +273,14 @@ async def test_respond_sets_no_header_that_is_ours(headers: dict[str, str]) -> N
     with pytest.raises(NodeError) as raised:
         await run_node("respond", {"headers": headers}, {})
     assert (raised.value.code, raised.value.field) == ("bad_config", "data.headers")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-Accel-Redirect", "x-accel-limit-rate", "X-Sendfile", "X-Sendfile-Temporary", "X-LIGHTTPD-send-file",
+     "X-Reproxy-URL", "X-Forwarded-For", "X-Execution-Id"],
+)  # fmt: skip
+async def test_respond_gives_no_orders_to_a_proxy(name: str) -> None:
+    assert NODE_TYPES["respond"].problems({"headers": {name: "/x"}}) == [("headers", f"{name} cannot be set")]
+    with pytest.raises(NodeError, match="cannot be set"):
+        await run_node("respond", {"headers": {name: "/x"}}, {})
