@@ -100,6 +100,34 @@ def test_a_respond_node_answers_before_the_run_ends(server: Service, sender: htt
     assert "sandbox" in reply.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_an_answer_without_content_arrives(server: Service, sender: httpx.Client, status: int) -> None:
+    drawn = draw(
+        server, [hook(responseMode="respondNode"), node("say", "respond", {"status": status})], ["hook>say"]
+    )
+    token, _ = tokens_of(server, drawn)
+    reply = sender.post(f"/v1/hooks/{token}", json={"a": 1})
+    assert (reply.status_code, reply.content) == (status, b"")
+
+
+def test_an_answer_has_the_headers_of_the_node_and_our_guards_each_once(
+    server: Service, sender: httpx.Client
+) -> None:
+    headers = {"Cache-Control": "max-age=60", "Content-Type": "text/csv; charset=iso-8859-1"}
+    own = {"body": "a", "bodyType": "text", "headers": headers}
+    for said, content_type, cached in (
+        (own, "text/csv; charset=iso-8859-1", "max-age=60"),
+        ({"body": "a", "bodyType": "text"}, "text/plain; charset=utf-8", "no-store"),
+        ({"body": {"a": 1}}, "application/json", "no-store"),
+    ):
+        drawn = draw(server, [hook(responseMode="respondNode"), node("say", "respond", said)], ["hook>say"])
+        reply = sender.post(f"/v1/hooks/{tokens_of(server, drawn)[0]}", json={})
+        assert reply.headers.get_list("content-type") == [content_type]
+        assert reply.headers.get_list("cache-control") == [cached]
+        assert reply.headers.get_list("content-security-policy") == ["sandbox; default-src 'none'"]
+        assert reply.headers.get_list("x-content-type-options") == ["nosniff"]
+
+
 def test_a_failed_run_says_nothing_of_its_inside(server: Service, sender: httpx.Client) -> None:
     drawn = draw(
         server,
