@@ -86,7 +86,7 @@ def read_body(method: str, content_type: str, body: bytes, query: Mapping[str, A
     if media_type == "application/json" or media_type.endswith("+json") or not media_type:
         try:
             return _as_item(msgspec.json.decode(body))
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             if media_type:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"The body is no JSON: {exc}") from exc
     return {"text": body.decode("utf-8", "replace")}

@@ -80,6 +80,15 @@ def test_a_form_a_text_and_a_query_are_read(server: Service, sender: httpx.Clien
     )
 
 
+def test_json_that_is_no_utf8_is_the_senders_fault(server: Service, sender: httpx.Client) -> None:
+    token, _ = tokens_of(server, draw(server, [hook(responseMode="lastNode")], []))
+    content, address = b'{"a":"\xff"}', f"/v1/hooks/{token}"
+    assert (
+        sender.post(address, content=content, headers={"Content-Type": "application/json"}).status_code == 400
+    )
+    assert sender.post(address, content=content).json() == {"text": '{"a":"\ufffd"}'}
+
+
 def test_a_respond_node_answers_before_the_run_ends(server: Service, sender: httpx.Client) -> None:
     drawn = draw(
         server,
