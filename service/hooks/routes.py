@@ -146,7 +146,7 @@ async def _receive(
         "query": _query(request),
         "headers": shown_headers(headers, config),
     }
-    key = headers.get("idempotency-key")
+    key = headers.get("idempotency-key") or None  # an empty one is none: senders have an unset variable there
     execution_id = await _start(pool, hook, data, trigger, key, StartLimits.of(settings))
     answerers = Answerers(pool, events)
     match config.response_mode:

@@ -264,3 +264,13 @@ def test_limits_are_429_and_leave_nothing(server: Service, sender: httpx.Client,
     assert set(statuses) == {202, 429}
     assert refused[-1].headers["retry-after"].isdigit()
     assert statuses.count(202) == len(owner.get("/v1/executions?limit=200").json()["data"]) <= 30
+
+
+def test_an_empty_idempotency_key_is_none(server: Service, sender: httpx.Client, owner: httpx.Client) -> None:
+    drawn = draw(server, [hook(responseMode="lastNode")], [])
+    token, _ = tokens_of(server, drawn)
+    empty = {"Idempotency-Key": ""}
+    given = [sender.post(f"/v1/hooks/{token}", json={"n": n}, headers=empty) for n in (1, 2)]
+    assert [one.json() for one in given] == [{"n": 1}, {"n": 2}]
+    runs = [owner.post(f"/v1/workflows/{drawn}/run", json={}, headers=empty) for _ in range(2)]
+    assert len({one.json()["id"] for one in runs}) == 2
