@@ -14,6 +14,7 @@ from litestar.plugins.problem_details import (
     ProblemDetailsException,
     ProblemDetailsPlugin,
 )
+from litestar.serialization import decode_json
 
 from db.errors import (
     BudgetFacts,
@@ -69,13 +70,20 @@ def _from_http(exc: HTTPException) -> ProblemDetailsException:
 def _from_validation(exc: ValidationException) -> ProblemDetailsException:
     errors = exc.extra if isinstance(exc.extra, list) else []
     parts = [_field_error(error) for error in errors if isinstance(error, dict)]
+    if isinstance(
+        exc.__cause__, KeyError
+    ):  # of a parameter that is required, by the name that it has in requests
+        parts.append(f"{exc.__cause__.args[0]}: is missing")
     detail = "; ".join(parts) or "The request does not have the documented form."
     return Problem(HTTPStatus.BAD_REQUEST, detail, errors=errors)
 
 
 def _field_error(error: dict[str, Any]) -> str:
+    """Say what is wrong where, in the sender's words: for the framework the body is `data`, and `from` is `from_`."""
     name, message = error.get("key"), error.get("message", "is not valid")
-    return f"{name}: {message}" if name else str(message)
+    if name == "data":
+        return "A JSON body is wanted." if message == "'data'" else f"The body: {message}"
+    return f"{str(name).rstrip('_')}: {message}" if name else str(message)
 
 
 def _from_ingest(exc: IngestError) -> ProblemDetailsException:
@@ -167,6 +175,15 @@ def _from_depth(exc: RecursionError) -> ProblemDetailsException:
     return _from_unexpected(exc)
 
 
+def _from_encoding(exc: UnicodeDecodeError) -> ProblemDetailsException:
+    raised = exc.__traceback__
+    while raised is not None and raised.tb_next is not None:
+        raised = raised.tb_next
+    if raised is not None and raised.tb_frame.f_code is decode_json.__code__:  # of a body; any other is ours
+        return Problem(HTTPStatus.BAD_REQUEST, "The JSON body is not encoded in UTF-8.")
+    return _from_unexpected(exc)
+
+
 def _from_outage(exc: Exception) -> ProblemDetailsException:
     log.error("database_unavailable", reason=str(exc))
     return Problem(
@@ -194,6 +211,7 @@ _FAMILIES: dict[type[Exception], Callable[[Any], ProblemDetailsException]] = {
     Refused: _from_refused,
     DatabaseError: _from_outage,
     RecursionError: _from_depth,
+    UnicodeDecodeError: _from_encoding,
     Exception: _from_unexpected,
 }
 """Every family of errors, mapped once; subclasses follow."""

@@ -218,7 +218,9 @@ async def _follow(workflow_id: str, given: Any, start_node: str | None, *, quiet
             after = _cursor_of(page.data[-1].position) if page.data else after
             for entry in [] if quiet else page.data:
                 _print_entry(entry.entry)
-            if not page.has_more and (has_ended or execution.waiting):
+            # A called workflow is not waited for by others: it ends as this one does, or waits for something itself.
+            waits = any(one.get("kind") in {"reply", "time"} for one in execution.waiting)
+            if not page.has_more and (has_ended or waits):
                 return execution
             await asyncio.sleep(0 if page.has_more else 0.3)
 

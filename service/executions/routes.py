@@ -59,6 +59,8 @@ LastEventId = Annotated[
     str | None,
     HeaderParameter(name="Last-Event-ID", max_length=20, description="The id of the last event received."),
 ]
+_RUN_AS_IS = RunBody()
+_RUN_NODE_AS_IS = RunNodeBody()
 
 
 @post(
@@ -74,7 +76,7 @@ async def run_workflow(
     event_feed: NamedDependency[Events],
     deployment: NamedDependency[Settings],
     workflow_id: WorkflowId,
-    data: JSONBody[RunBody],
+    data: JSONBody[RunBody] = _RUN_AS_IS,
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Response[ExecutionWithData]:
@@ -87,7 +89,7 @@ async def run_workflow(
         data=data.input,
         start_node=data.start_node,
         plan=None if data.pinned is None else {"pinned": data.pinned},
-        idempotency_key=idempotency_key,
+        idempotency_key=idempotency_key or None,  # an empty one is none
     )
     return await _started(pool, event_feed, caller, execution_id, wait)
 
@@ -106,7 +108,7 @@ async def run_node(
     deployment: NamedDependency[Settings],
     workflow_id: WorkflowId,
     node_id: NodeId,
-    data: JSONBody[RunNodeBody],
+    data: JSONBody[RunNodeBody] = _RUN_NODE_AS_IS,
     wait: Wait = 0,
 ) -> Response[ExecutionWithData]:
     """Run a node alone with the input given, to try it out; its output is the execution's."""

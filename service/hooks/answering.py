@@ -20,7 +20,11 @@ WAIT_S = 60.0
 """So long a caller is kept waiting; then it is told which execution to look at."""
 _LOOK_S = 5.0
 # What a workflow answers is somebody's, on an address of ours: it must not run as a page of ours.
-_GUARDS = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+_GUARDS = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
+_JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
+_WITHOUT_CONTENT = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
+"""Statuses whose answers have no body (RFC 9110, 15.3.5, 15.3.6, 15.4.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,33 +92,35 @@ def _failed(child: Child, execution_id: str) -> Problem:
 
 
 def _given(given: dict[str, Any], execution_id: str) -> Response[bytes]:
-    body = given.get("body")
-    headers = {str(name): str(value) for name, value in (given.get("headers") or {}).items()}
-    named = {name.lower(): value for name, value in headers.items()}
+    """Return what a respond node says: its Cache-Control and Content-Type before ours, our guards before its own."""
+    status, body = int(given.get("status") or HTTPStatus.OK), given.get("body")
+    named = {str(name).lower(): str(value) for name, value in (given.get("headers") or {}).items()}
+    headers = {"cache-control": "no-store"} | named | _ours(execution_id)
+    if status in _WITHOUT_CONTENT:
+        kept = {name: value for name, value in headers.items() if name != "content-type"}
+        return Response(b"", status_code=status, headers=kept)
+    # Given as a header: to a media type of texts the framework adds a charset, also where it has one.
+    headers.setdefault("content-type", _TEXT if isinstance(body, str) else _JSON)
     encoded = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
-    media_type = named.pop(
-        "content-type", "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
-    )
-    kept = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-    return Response(
-        encoded,
-        status_code=int(given.get("status") or 200),
-        media_type=media_type,
-        headers={**kept, **_headers(execution_id)},
-    )
+    return Response(encoded, status_code=status, headers=headers)
 
 
 def _json(value: Any, status: HTTPStatus, execution_id: str) -> Response[bytes]:
     return Response(
         msgspec.json.encode(value),
         status_code=status,
-        media_type="application/json",
+        media_type=_JSON,
         headers=_headers(execution_id),
     )
 
 
 def _headers(execution_id: str) -> dict[str, str]:
-    return {**_GUARDS, "X-Execution-Id": execution_id, "Cache-Control": "no-store"}
+    return {"cache-control": "no-store"} | _ours(execution_id)
+
+
+def _ours(execution_id: str) -> dict[str, str]:
+    """Return the headers that no node may change."""
+    return {**_GUARDS, "x-execution-id": execution_id}
 
 
 async def _changed_within(changed: asyncio.Event, seconds: float) -> None:

@@ -96,7 +96,7 @@ def read_body(method: str, content_type: str, body: bytes, query: Mapping[str, A
     if media_type == "application/json" or media_type.endswith("+json") or not media_type:
         try:
             return _as_item(msgspec.json.decode(body))
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             if media_type:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"The body is no JSON: {exc}") from exc
     return {"text": body.decode("utf-8", "replace")}
@@ -115,7 +115,8 @@ def read_key(config: TriggerConfig, headers: Mapping[str, str], data: Any) -> st
     """
     field = None if config.hmac is None else config.hmac.idempotency_field
     if field is None:
-        where, key = "Idempotency-Key", headers.get("idempotency-key")
+        # An empty one is none: senders have an unset variable there.
+        where, key = "Idempotency-Key", headers.get("idempotency-key") or None
     else:
         where, found = field, data.get(field) if isinstance(data, dict) else None
         key = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""

@@ -48,6 +48,7 @@ SortBy = Annotated[
         description="popular: featured first, then by downloads; new: newest first; rated: best first."
     ),
 ]
+_CLONE_AS_IS = NewClone()
 
 
 @get("/", responses=problems(), summary="List templates")
@@ -166,7 +167,7 @@ async def clone_template(
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
     template_id: TemplateId,
-    data: JSONBody[NewClone],
+    data: JSONBody[NewClone] = _CLONE_AS_IS,
 ) -> Response[Cloned]:
     """Make a workflow like the template, a draft of yours or of a team's, and count a download.
 

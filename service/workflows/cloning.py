@@ -23,6 +23,7 @@ from service.workflows.schemas import MAX_NAME_CHARS, Clone, Workflow
 from service.workflows.views import show
 
 _SUFFIX = " (copy)"
+_UNSAID = Clone()
 
 
 @post("/{workflow_id:str}/clone", responses=problems(402, 404, 422), summary="Copy a workflow")
@@ -31,7 +32,7 @@ async def clone_workflow(
     pool: NamedDependency[Pool],
     deployment: NamedDependency[Settings],
     workflow_id: WorkflowId,
-    data: JSONBody[Clone],
+    data: JSONBody[Clone] = _UNSAID,
 ) -> Response[Workflow]:
     """Make a draft of your own, or a team's, of a workflow that you see; of a public one without its credentials."""
     if data.team_id is not None:

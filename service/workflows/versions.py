@@ -34,6 +34,7 @@ From = Annotated[
 To = Annotated[
     int | None, QueryParameter(name="to", ge=1, le=_MOST, description="The other; unset: the newest.")
 ]
+_UNSAID = Restore()
 
 
 class Place(NamedTuple):
@@ -111,7 +112,7 @@ async def restore_version(
     deployment: NamedDependency[Settings],
     workflow_id: WorkflowId,
     version: Number,
-    data: JSONBody[Restore],
+    data: JSONBody[Restore] = _UNSAID,
 ) -> Workflow:
     """Make nodes and connections what they were: a new version, so that nothing is lost."""
     async with as_caller(pool, caller.subject) as conn:

@@ -123,12 +123,13 @@ async def _put(call: Call[DocumentConfig]) -> Emit | Wait:
     """Add a document, or put it in the place of another; and wait until it can be found, where that is wanted."""
     document_id = document_id_for(call.idempotency_key)
     row = await _find(call, document_id)
-    if row is None and call.resumed is not None:
-        raise NodeError("The document was deleted while it was waited for.", code="not_found")
     if row is None:
+        # Looked for after a wait as well: what is waited for may be the document that has been there before.
         unchanged = await _unchanged(call)
         if unchanged is not None:
             return unchanged
+        if call.resumed is not None:
+            raise NodeError("The document was deleted while it was waited for.", code="not_found")
         intake = await _received(call, document_id)
 
         async def write(conn: Conn) -> Item:
@@ -213,8 +214,12 @@ async def _unchanged(call: Call[DocumentConfig]) -> Emit | Wait | None:
 
 async def _update(call: Call[DocumentConfig]) -> Emit:
     row = await _wanted(call)
-    metadata = None if call.config.metadata is None else checked_metadata(call.config.metadata)
-    return _changing(call, row.id, title=_title(call.config), metadata=metadata)
+    config = call.config
+    is_named = config.document_id is not None and config.external_id is not None
+    changes = config.metadata is not None or is_named
+    return _changing(
+        call, row.id, title=_title(config), metadata=_metadata(config, row.metadata) if changes else None
+    )
 
 
 def _changing(
@@ -280,7 +285,11 @@ def _title(config: DocumentConfig) -> str | None:
     return one_line(text, "title", max_length=MAX_TITLE_CHARS) if text.strip() else None
 
 
-def _metadata(config: DocumentConfig) -> dict[str, Any] | None:
-    if config.operation != "upsert":
-        return checked_metadata(config.metadata)
-    return checked_metadata({**(config.metadata or {}), EXTERNAL_ID: storable(config.external_id or "")})
+def _metadata(config: DocumentConfig, before: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """Return the metadata with what the document is found again by: as the node says, else as before."""
+    metadata = before if config.metadata is None else config.metadata
+    if config.external_id is not None:
+        metadata = {**(metadata or {}), EXTERNAL_ID: storable(config.external_id)}
+    elif metadata is not None and before is not None and EXTERNAL_ID in before:
+        metadata = {EXTERNAL_ID: before[EXTERNAL_ID], **metadata}
+    return checked_metadata(metadata)

@@ -9,7 +9,7 @@ from db import collections
 from db.filters import Filter
 from db.tenancy import as_system
 from search.query import Mode, SearchRequest
-from service.engine.acting import caller_of, refusals
+from service.engine.acting import payer_of, refusals
 from service.engine.definition import OUTPUT
 from service.engine.errors import NodeError
 from service.engine.nodes.base import Call, Config, Emit, NodeType, emit
@@ -73,7 +73,7 @@ class Search(NodeType[SearchConfig]):
         services = call.services
         with refusals():
             result = await search_for(
-                caller_of(run),
+                await payer_of(services, run),
                 services.pool,
                 services.embedder,
                 services.usage_recorder,

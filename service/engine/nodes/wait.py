@@ -74,7 +74,8 @@ def _end(call: Call[WaitConfig]) -> datetime | None:
         end = _moment(config.until)
         if end - call.now > MAX_WAIT:
             raise _wrong("until", f"is more than {MAX_WAIT.days} days away")
-        return end
+        # What is past is now: 0001-01-01T00:00:00+01:00, a date that was never set, is before all calendars in UTC.
+        return max(end, call.now)
     if config.amount is None:
         if config.for_ == "reply":
             return None

@@ -21,6 +21,10 @@ _DEFAULTS = {"number": "smaller", "dateTime": "after"}
 
 def conditions_of(source: Source, value: Any) -> dict[str, Any]:
     """Return conditions and combinator; both forms of n8n's are read."""
+    if dig(value, "options", "caseSensitive") is False or source.get("options", "ignoreCase") is True:
+        source.note(
+            "compares texts whatever their case: here put '| lower' into the expressions of both sides"
+        )
     if isinstance(dig(value, "conditions"), list):
         found = [_new(source, one) for one in listed(dig(value, "conditions"))]
         together = dig(value, "combinator")

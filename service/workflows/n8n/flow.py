@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,8 +15,30 @@ def merge(source: Source) -> Target:
     inputs = source.get("numberInputs")
     count = inputs if isinstance(inputs, int) and 2 <= inputs <= 10 else 2
     mode, field = _merge_mode(source)
-    data = {"mode": mode, "field": field, "inputs": count if count != 2 else None}
-    return Target("merge", without_none(data), inputs=tuple(f"input-{place + 1}" for place in range(count)))
+    keeps = True if mode.startswith("combine") and _keeps_unpaired(source) else None
+    data = {"mode": mode, "field": field, "inputs": count if count != 2 else None, "keepUnpaired": keeps}
+    places = list(range(1, count + 1))
+    if mode == "first" and (taken := _taken_input(source)) in places:
+        # Ours takes the first: the one that n8n takes goes before the others.
+        places = [1 if place == taken else place + (place < taken) for place in places]
+    return Target("merge", without_none(data), inputs=tuple(f"input-{place}" for place in places))
+
+
+def _keeps_unpaired(source: Source) -> bool:
+    """Return whether items without a partner stay; says so where only some of them do in n8n."""
+    join = source.get("joinMode") or source.get("join")
+    if join not in (None, "keepMatches", "inner", "keepEverything", "outer"):
+        source.note(f"joins by {join!r}, which there is not: only items with a partner go on")
+    return join in {"keepEverything", "outer"} or source.get("options", "includeUnpaired") is True
+
+
+def _taken_input(source: Source) -> int:
+    """Return the number of the input whose items a merge passes on; says so where it is none."""
+    given = source.get("useDataOfInput") or source.get("output") or 1
+    if source.get("output") == "empty":
+        source.note("gives an empty item when its branches are through: here it passes items on")
+    text = str(given).removeprefix("input")
+    return int(text) if text.isascii() and text.isdigit() else 1
 
 
 def _merge_mode(source: Source) -> tuple[str, str | None]:
@@ -72,10 +95,25 @@ def wait(source: Source) -> Target:
         case "specificTime":
             return Target("wait", {"for": "until", "until": source.text("dateTime")})
         case "webhook":
-            return Target("wait", {"for": "reply"}, outputs=("output",))
+            return _reply(source)
         case other:
             source.note(f"waits for {other!r}: it waits for a reply to {{{{ execution.resume_url }}}} here")
-            return Target("wait", {"for": "reply"}, outputs=("output",))
+            return _reply(source)
+
+
+def _reply(source: Source) -> Target:
+    source.note(
+        "gives the answer as {{ input.reply }}, beside the item: in n8n it is the item, with body and headers"
+    )
+    data: dict[str, Any] = {"for": "reply"}
+    if source.get("limitWaitTime") is True and source.get("limitType") == "atSpecifiedTime":
+        source.note("waits until a moment at most: give an amount here")
+    elif source.get("limitWaitTime") is True:
+        unit = source.get("resumeUnit")
+        amount = source.value("resumeAmount")
+        data |= {"amount": 1 if amount is None else amount, "unit": unit if unit in _UNITS else "hours"}
+        source.note("goes on by 'timeout' where no answer comes in time: connect that to what follows")
+    return Target("wait", data, outputs=("output",))
 
 
 def respond(source: Source) -> Target:
@@ -126,12 +164,14 @@ def read_json(source: Source, given: object) -> object:
 def execute_workflow(source: Source) -> Target:
     wanted = chosen(source.get("workflowId"))
     source.note("runs another workflow: import that as well, and give its id here")
-    waits = source.get("options", "waitForSubWorkflow")
-    return Target(
-        "workflow",
-        {"workflowId": wanted if isinstance(wanted, str) and wanted else "to be chosen"}
-        | ({"wait": False} if waits is False else {}),
-    )
+    if source.get("mode") != "each":
+        source.note("runs it once with all items in n8n, and once for each item here")
+    data = {
+        "workflowId": wanted if isinstance(wanted, str) and wanted else "to be chosen",
+        "data": source.value("workflowInputs", "value") or None,
+        "wait": False if source.get("options", "waitForSubWorkflow") is False else None,
+    }
+    return Target("workflow", without_none(data))
 
 
 def no_op(source: Source) -> Target:

@@ -18,6 +18,9 @@ def http_request(source: Source) -> Target:
     timeout = source.get("options", "timeout")
     if isinstance(timeout, int | float) and timeout > 0:
         data["timeout"] = min(600.0, timeout / 1000)
+    follows = source.get("options", "redirect", "redirect", "followRedirects")
+    if follows is False or source.get("options", "followRedirect") is False:
+        data["followRedirects"] = False
     if dig(source.raw, "credentials") or source.get("authentication") not in (None, "none"):
         source.note("sends credentials: make one of them here, and name it as credential")
     if source.get("options", "batching") or source.get("options", "pagination"):

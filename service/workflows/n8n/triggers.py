@@ -25,6 +25,8 @@ def webhook(source: Source) -> Target:
         source.note(
             "asks its callers for credentials; its new address is secret, and hmac can check signatures"
         )
+    if _answers_its_own_way(source):
+        source.note("answers with a status, headers or data of its own: a respond node does that here")
     source.note("has a new address: see triggers of the workflow")
     return Target(
         "trigger",
@@ -33,6 +35,15 @@ def webhook(source: Source) -> Target:
             "method": method if method in {"GET", "POST", "PUT", "PATCH", "DELETE"} else "ANY",
             "responseMode": _RESPONSES.get(mode, "immediately"),
         },
+    )
+
+
+def _answers_its_own_way(source: Source) -> bool:
+    named = ("responseCode", "responseHeaders", "responseData", "noResponseBody")
+    return (
+        any(source.get("options", name) for name in named)
+        or source.get("responseCode") not in (None, 200)
+        or source.get("responseData") not in (None, "firstEntryJson")
     )
 
 

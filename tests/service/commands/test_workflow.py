@@ -151,3 +151,15 @@ def test_a_run_that_fails_or_waits_is_no_success(working: Service, run: Run, tmp
     waiting = run("workflow", "run", made, "--json")
     assert (waiting.exit_code, reply(waiting)["waiting"][0]["node_id"]) == (1, "a")
     assert run("workflow", "run", made, "--input", "{").exit_code == 1
+
+
+def test_a_workflow_that_is_called_is_waited_for(working: Service, run: Run, tmp_path: Path) -> None:
+    pause = {"id": "a", "type": "wait", "data": {"amount": 1}}
+    called = RIGHT | {"nodes": [RIGHT["nodes"][0], pause]}
+    child = run("workflow", "import", write(tmp_path, "called.json", called)).stdout.strip()
+    calls = RIGHT | {
+        "nodes": [RIGHT["nodes"][0], {"id": "a", "type": "workflow", "data": {"workflowId": child}}]
+    }
+    made = run("workflow", "import", write(tmp_path, "calls.json", calls)).stdout.strip()
+    done = run("workflow", "run", made, "--input", '{"y": 3}')
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"y": 3}), done.stderr

@@ -143,6 +143,12 @@ def test_one_node_is_tried_with_its_input(server: Service, client: httpx.Client)
     assert client.get("/v1/notifications").json()["data"] == []
 
 
+def test_a_run_needs_no_body(server: Service, client: httpx.Client) -> None:
+    drawn = draw(server, [START], [])
+    for path in ("run", f"nodes/{START['id']}/run"):
+        assert client.post(f"/v1/workflows/{drawn}/{path}?wait=20").json()["status"] == "SUCCESS"
+
+
 def test_a_repeat_under_the_same_key_starts_nothing(server: Service, client: httpx.Client) -> None:
     drawn = draw(server, [START], [])
     headers = {"Idempotency-Key": "once"}

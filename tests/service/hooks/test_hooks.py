@@ -81,6 +81,15 @@ def test_a_form_a_text_and_a_query_are_read(server: Service, sender: httpx.Clien
     )
 
 
+def test_json_that_is_no_utf8_is_the_senders_fault(server: Service, sender: httpx.Client) -> None:
+    token, _ = tokens_of(server, draw(server, [hook(responseMode="lastNode")], []))
+    content, address = b'{"a":"\xff"}', f"/v1/hooks/{token}"
+    assert (
+        sender.post(address, content=content, headers={"Content-Type": "application/json"}).status_code == 400
+    )
+    assert sender.post(address, content=content).json() == {"text": '{"a":"\ufffd"}'}
+
+
 def test_a_respond_node_answers_before_the_run_ends(server: Service, sender: httpx.Client) -> None:
     drawn = draw(
         server,
@@ -99,6 +108,34 @@ def test_a_respond_node_answers_before_the_run_ends(server: Service, sender: htt
     reply = sender.post(f"/v1/hooks/{token}", json={"n": 3})
     assert (reply.status_code, reply.json(), reply.headers["x-mine"]) == (201, {"got": 3}, "yes")
     assert "sandbox" in reply.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_an_answer_without_content_arrives(server: Service, sender: httpx.Client, status: int) -> None:
+    drawn = draw(
+        server, [hook(responseMode="respondNode"), node("say", "respond", {"status": status})], ["hook>say"]
+    )
+    token, _ = tokens_of(server, drawn)
+    reply = sender.post(f"/v1/hooks/{token}", json={"a": 1})
+    assert (reply.status_code, reply.content) == (status, b"")
+
+
+def test_an_answer_has_the_headers_of_the_node_and_our_guards_each_once(
+    server: Service, sender: httpx.Client
+) -> None:
+    headers = {"Cache-Control": "max-age=60", "Content-Type": "text/csv; charset=iso-8859-1"}
+    own = {"body": "a", "bodyType": "text", "headers": headers}
+    for said, content_type, cached in (
+        (own, "text/csv; charset=iso-8859-1", "max-age=60"),
+        ({"body": "a", "bodyType": "text"}, "text/plain; charset=utf-8", "no-store"),
+        ({"body": {"a": 1}}, "application/json", "no-store"),
+    ):
+        drawn = draw(server, [hook(responseMode="respondNode"), node("say", "respond", said)], ["hook>say"])
+        reply = sender.post(f"/v1/hooks/{tokens_of(server, drawn)[0]}", json={})
+        assert reply.headers.get_list("content-type") == [content_type]
+        assert reply.headers.get_list("cache-control") == [cached]
+        assert reply.headers.get_list("content-security-policy") == ["sandbox; default-src 'none'"]
+        assert reply.headers.get_list("x-content-type-options") == ["nosniff"]
 
 
 def test_a_failed_run_says_nothing_of_its_inside(server: Service, sender: httpx.Client) -> None:
@@ -331,3 +368,13 @@ def test_limits_are_429_and_leave_nothing(server: Service, sender: httpx.Client,
     assert set(statuses) == {202, 429}
     assert refused[-1].headers["retry-after"].isdigit()
     assert statuses.count(202) == len(owner.get("/v1/executions?limit=200").json()["data"]) <= 30
+
+
+def test_an_empty_idempotency_key_is_none(server: Service, sender: httpx.Client, owner: httpx.Client) -> None:
+    drawn = draw(server, [hook(responseMode="lastNode")], [])
+    token, _ = tokens_of(server, drawn)
+    empty = {"Idempotency-Key": ""}
+    given = [sender.post(f"/v1/hooks/{token}", json={"n": n}, headers=empty) for n in (1, 2)]
+    assert [one.json() for one in given] == [{"n": 1}, {"n": 2}]
+    runs = [owner.post(f"/v1/workflows/{drawn}/run", json={}, headers=empty) for _ in range(2)]
+    assert len({one.json()["id"] for one in runs}) == 2

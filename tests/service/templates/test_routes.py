@@ -308,6 +308,10 @@ def test_a_clone_is_a_draft_of_the_callers(api: Service, ann: httpx.Client, bob:
     assert schedule == {"timezone": "Europe/Berlin", "isActive": False}
 
 
+def test_a_clone_needs_no_body(ann: httpx.Client, bob: httpx.Client) -> None:
+    assert bob.post(f"/v1/templates/{publish(ann)['id']}/clone").status_code == 201
+
+
 def test_a_clone_names_no_credential_whoever_wrote_the_template(api: Service, bob: httpx.Client) -> None:
     (row,) = sql(
         api,

@@ -584,3 +584,98 @@ def test_models_plugged_into_each_other_are_read_once() -> None:
     }
     converted = convert_workflow(export([node(name, "lmChatOpenAi") for name in names], plugs))
     assert len(converted.nodes) == 100
+
+
+@pytest.mark.parametrize("other", ["manualTrigger", "scheduleTrigger"])
+def test_the_body_of_a_webhook_is_read_where_another_trigger_leads_there_too(other: str) -> None:
+    assigned = [
+        {"name": "a", "value": "={{ $json.body.a }}", "type": "string"},
+        {"name": "q", "value": "={{ $json.query.q }}", "type": "string"},
+    ]
+    nodes = [
+        node("Webhook", "webhook", {"httpMethod": "POST", "path": "a"}, typeVersion=2),
+        node("Test", other),
+        node("If", "if", typeVersion=2.2),
+        node("Set", "set", {"assignments": {"assignments": assigned}}, typeVersion=3.4),
+    ]
+    for through in ("Set", "If"):
+        links = {"Webhook": main(through), "Test": main(through)}
+        converted = convert_workflow(export(nodes, links | ({"If": main("Set")} if through == "If" else {})))
+        assert data_of(converted, "set")["fields"] == {"a": "{{ input.a }}", "q": "{{ trigger.query.q }}"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "version", "mode"),
+    [
+        ({}, 3.2, "merge"),
+        ({"include": "none"}, 3, "replace"),
+        ({"include": "all"}, 3.1, "merge"),
+        ({}, 3.3, "replace"),
+        ({"includeOtherFields": True}, 3.4, "merge"),
+    ],
+)
+def test_other_fields_are_kept_as_each_version_of_edit_fields_does(
+    parameters: dict[str, Any], version: float, mode: str
+) -> None:
+    values = [
+        {"name": "n", "type": "numberValue", "numberValue": "5"},
+        {"name": "b", "type": "booleanValue", "booleanValue": "true"},
+        {"name": "o", "type": "objectValue", "objectValue": '{"a": [1]}'},
+        {"name": "l", "type": "arrayValue", "arrayValue": "[1]"},
+        {"name": "s", "stringValue": "5"},
+    ]
+    _, data = of_one("set", {"fields": {"values": values}, **parameters}, version)
+    assert data.get("mode", "merge") == mode
+    assert data["fields"] == {"n": 5, "b": True, "o": {"a": [1]}, "l": [1], "s": "5"}
+
+
+def test_the_inputs_of_a_called_workflow_come_along() -> None:
+    inputs = {"mappingMode": "defineBelow", "value": {"orderId": "={{ $json.id }}"}}
+    _, data = of_one("executeWorkflow", {"workflowId": "abc", "workflowInputs": inputs}, 1.2)
+    assert data == {"workflowId": "abc", "data": {"orderId": "{{ input.id }}"}}
+
+
+def test_a_merge_keeps_what_has_no_partner_and_takes_the_chosen_branch() -> None:
+    for parameters in (
+        {"mode": "combine", "fieldsToMatchString": "id", "joinMode": "keepEverything"},
+        {"mode": "combine", "combineBy": "combineByPosition", "options": {"includeUnpaired": True}},
+    ):
+        assert of_one("merge", parameters, 3.1)[1]["keepUnpaired"] is True
+    chosen = {"mode": "chooseBranch", "numberInputs": 3, "useDataOfInput": "2"}
+    links: dict[str, Any] = {
+        name: {"main": [[{"node": "Merge", "type": "main", "index": place}]]}
+        for place, name in enumerate("ABC")
+    }
+    nodes = [*(node(name, "noOp") for name in "ABC"), node("Merge", "merge", chosen, typeVersion=3.1)]
+    entered = {source: handle for source, _, _, handle in edges(convert_workflow(export(nodes, links)))}
+    assert entered == {"a": "input-2", "b": "input-1", "c": "input-3"}
+
+
+def test_redirects_and_limits_of_waits_come_along() -> None:
+    redirect = {"options": {"redirect": {"redirect": {"followRedirects": False}}}}
+    assert of_one("httpRequest", {"url": "https://x.com", **redirect}, 4.2)[1]["followRedirects"] is False
+    limited = {"resume": "webhook", "limitWaitTime": True, "resumeAmount": 2, "resumeUnit": "days"}
+    assert of_one("wait", limited, 1.1) == ("wait", {"for": "reply", "amount": 2, "unit": "days"})
+
+
+SAID: list[tuple[str, dict[str, Any], float, str]] = [
+    ("merge", {"mode": "combine", "fieldsToMatchString": "id", "joinMode": "enrichInput1"}, 3.1, "enrichInput1"),
+    ("merge", {"mode": "chooseBranch", "output": "empty"}, 3.1, "an empty item"),
+    ("if", {"options": {"ignoreCase": True}}, 2.2, "whatever their case"),
+    ("filter", {"conditions": {"options": {"caseSensitive": False}, "conditions": []}}, 2.2, "whatever their case"),
+    ("wait", {"resume": "webhook"}, 1.1, "input.reply"),
+    ("wait", {"resume": "webhook", "limitWaitTime": True}, 1.1, "'timeout'"),
+    ("wait", {"resume": "webhook", "limitWaitTime": True, "limitType": "atSpecifiedTime"}, 1.1, "a moment"),
+    ("executeWorkflow", {"workflowId": "abc"}, 1.2, "once with all items"),
+    ("webhook", {"options": {"responseCode": {"values": {"responseCode": 201}}}}, 2, "a respond node"),
+    ("webhook", {"responseMode": "lastNode", "responseData": "noData"}, 1, "a respond node"),
+    ("set", {"includeOtherFields": True, "include": "selected"}, 3.4, "'selected'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "parameters", "version", "said"), SAID)
+def test_what_is_not_taken_over_is_said(
+    kind: str, parameters: dict[str, Any], version: float, said: str
+) -> None:
+    converted = convert_workflow(export([node("One", kind, parameters, typeVersion=version)], {}))
+    assert [note for note in converted.notes if said in note]

@@ -92,8 +92,10 @@ def test_others_copy_a_public_workflow_without_what_is_secret(
 
 
 def test_one_copies_ones_own_as_it_is(people: dict[str, httpx.Client], shared: dict[str, Any]) -> None:
-    copy = people["ann"].post(f"/v1/workflows/{shared['id']}/clone", json={}).json()
-    assert (copy["name"], copy["nodes"]) == ("Mine (copy)", SECRETIVE)
+    address = f"/v1/workflows/{shared['id']}/clone"
+    for reply in (people["ann"].post(address, json={}), people["ann"].post(address)):
+        copy = reply.json()
+        assert (copy["name"], copy["nodes"]) == ("Mine (copy)", SECRETIVE)
 
 
 def test_a_copy_into_a_team_takes_no_secrets_there(

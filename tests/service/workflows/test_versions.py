@@ -49,6 +49,7 @@ def test_versions_are_compared_and_restored(client: httpx.Client) -> None:
     assert (restored["nodes"], restored["connections"], restored["version"]) == (NODES, CONNECTIONS, 3)
     [newest, *_] = client.get(f"{path}/versions").json()["data"]
     assert newest["changelog"] == "Restored version 1"
+    assert client.post(f"{path}/versions/2/restore").json()["nodes"] == NODES[:1]
 
 
 def test_an_active_workflow_is_not_restored_to_what_is_invalid(client: httpx.Client) -> None:

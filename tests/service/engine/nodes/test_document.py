@@ -182,6 +182,22 @@ async def test_title_and_metadata_are_changed(act: Any) -> None:
     assert (await act("get", externalId="crm-1"))["id"] == added["id"]
 
 
+async def test_what_has_an_external_id_is_found_again_by_it(act: Any, pool: Pool) -> None:
+    added = await act("add", externalId="crm-1", title="Lease", content=TEXT)
+    assert added["metadata"] == {"external_id": "crm-1"}
+    changed = await act("update", externalId="crm-1", metadata={"v": 1})
+    assert changed["metadata"] == {"v": 1, "external_id": "crm-1"}
+    changed = await act("update", documentId=added["id"], metadata={"v": 2})
+    assert changed["metadata"] == {"v": 2, "external_id": "crm-1"}
+    changed = await act("update", documentId=added["id"], externalId="crm-2", metadata={"v": 3})
+    assert changed["metadata"] == {"v": 3, "external_id": "crm-2"}
+    changed = await act("update", documentId=added["id"], externalId="crm-3", title="The lease")
+    assert changed["metadata"] == {"v": 3, "external_id": "crm-3"}
+    put = await act("upsert", externalId="crm-3", title="Lease", content="Another text.")
+    assert put["replaced"] == [added["id"]]
+    assert await count(pool, "Document") == 1
+
+
 async def test_upsert_puts_one_document_in_the_place_of_another(
     act: Any, services: Services, pool: Pool
 ) -> None:
@@ -209,6 +225,22 @@ async def test_upsert_of_the_same_text_changes_what_stands_beside_it(act: Any, p
     assert (again["id"], again["replaced"]) == (first["id"], [])
     assert (again["title"], again["metadata"]) == ("The lease", {"v": 2, "external_id": "crm-1"})
     assert await jobs(pool, INGEST_DOCUMENT) == [first["id"]]
+
+
+async def test_upsert_of_the_same_text_waits_for_the_document_that_is_there(
+    act: Any, services: Services, run: RunContext, pool: Pool
+) -> None:
+    data: dict[str, Any] = {"externalId": "crm-1", "title": "Lease", "content": TEXT}
+    first = await act("upsert", **data)
+    data |= {"operation": "upsert", "wait": True}
+    now = datetime.now(UTC)
+    fields: dict[str, Any] = {"services": services, "run": run, "key": "again", "now": now}
+    assert isinstance(await run_node("document", data, {}, **fields), Wait)
+    resumed = {"timed_out": True}
+    assert isinstance(await run_node("document", data, {}, **fields, resumed=resumed), Wait)
+    await set_status(pool, run, first["id"], "ready")
+    again = await act(data.pop("operation"), **data, key="again", now=now, resumed=resumed)
+    assert (again["id"], again["status"], again["replaced"]) == (first["id"], "ready", [])
 
 
 async def test_two_runs_that_upsert_at_once_leave_one_document(

@@ -189,6 +189,8 @@ async def test_merge_combines_by_field() -> None:
 
 async def test_wait_for_a_while_and_until_a_moment() -> None:
     assert await run_node("wait", {"amount": 2, "unit": "hours"}) == Wait(NOW + timedelta(hours=2))
+    for past in ("2026-04-30", "0001-01-01T00:00:00+01:00"):
+        assert await run_node("wait", {"for": "until", "until": past}) == Wait(NOW)
     until = await run_node("wait", {"for": "until", "until": "2026-05-31T09:00:00+02:00"})
     assert until == Wait(datetime(2026, 5, 31, 7, tzinfo=UTC))
     assert await run_node("wait", {"for": "until", "until": "2026-05-31"}) == Wait(
