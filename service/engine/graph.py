@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from service.engine.absent import allow_absent
 from service.engine.definition import ConnectionDef, Definition, NodeDef
 
 LOOP = "loop"
@@ -75,7 +74,7 @@ class Graph:
 
 def build_graph(definition: Definition) -> Graph:
     """Raises GraphError for cycles outside of loops, and for nodes that are both inside and outside of one."""
-    nodes = {node.id: allow_absent(node) for node in definition.nodes}
+    nodes = {node.id: node for node in definition.nodes}
     connections = [c for c in definition.connections if c.source in nodes and c.target in nodes]
     all_outgoing = _by(connections, source=True)
     bodies = {node.id: _body(node.id, all_outgoing) for node in nodes.values() if node.type == LOOP}

@@ -167,6 +167,10 @@ class NodeType(Generic[C]):
         """Return the handle by which an item goes on that the node failed for, where the run goes on."""
         return next(iter(self.outputs(data)), OUTPUT)
 
+    def prepared(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a node's data as its expressions are to be evaluated."""
+        return data
+
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return what a typed config cannot say about data: (key, what is wrong)."""
         return []

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from service.engine.nodes.absent import allow_absent
 from service.engine.nodes.base import Call, Config, Emit, NodeType, emit
 from service.engine.nodes.conditions import Combinator, Conditions, check_conditions, hold, is_true
 
@@ -33,6 +34,9 @@ class If(NodeType[IfConfig]):
 
     def fallback_handle(self, data: Mapping[str, Any]) -> str:
         return "false"
+
+    def prepared(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        return allow_absent(data)
 
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         return check_conditions(data)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from service.engine.definition import ERROR
+from service.engine.nodes.absent import allow_absent
 from service.engine.nodes.base import Call, Config, Emit, NodeType
 from service.engine.nodes.conditions import Combinator, Conditions, check_conditions, hold, is_true
 from service.engine.nodes.text import as_text
@@ -57,6 +58,9 @@ class Switch(NodeType[SwitchConfig]):
 
     def fallback_handle(self, data: Mapping[str, Any]) -> str:
         return DEFAULT
+
+    def prepared(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        return allow_absent(data)
 
     def problems(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
         rules = data.get("rules")

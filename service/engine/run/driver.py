@@ -237,6 +237,7 @@ class Driver:
         turn = Turn(
             node=node,
             type=node_type,
+            data=node_type.prepared(node.data),
             iteration=iteration,
             inputs=inputs,
             ready_at=ready_at,

@@ -118,6 +118,8 @@ class Turn:
 
     node: NodeDef
     type: NodeType[Any]
+    data: Mapping[str, Any]
+    """The node's, as its type prepares it."""
     iteration: str
     inputs: Sequence[Input]
     ready_at: datetime
@@ -279,10 +281,10 @@ class Turn:
         # One time for all expressions of an item: the loop waits for them, and with it everybody's runs.
         began = time.monotonic()
         for name in self.type.config.__struct_encode_fields__:
-            if name not in self.node.data:
+            if name not in self.data:
                 continue
             try:
-                rendered[name] = render(self.node.data[name], scope, deadline=began + EXPRESSIONS_S)
+                rendered[name] = render(self.data[name], scope, deadline=began + EXPRESSIONS_S)
             except ExpressionError as exc:
                 raise NodeError(
                     exc.detail, code="expression", field=f"data.{name}", expression=exc.expression

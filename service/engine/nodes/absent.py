@@ -1,24 +1,21 @@
 """Conditions that ask whether something is there: what is missing is their answer, and no mistake of an expression."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from service.engine.definition import NodeDef
 from service.engine.expressions import ExpressionError, is_one_expression
 
 _ASK = frozenset({"exists", "notExists", "isEmpty", "isNotEmpty"})
-_TYPES = frozenset({"if", "switch"})
 
 
-def allow_absent(node: NodeDef) -> NodeDef:
-    """Return a node in whose conditions `left` is null where it is one expression that leads to nothing."""
-    if node.type not in _TYPES:
-        return node
-    data = _with_conditions(node.data)
-    if isinstance(rules := data.get("rules"), list):
-        data["rules"] = [_with_conditions(rule) if isinstance(rule, dict) else rule for rule in rules]
-    return msgspec.structs.replace(node, data=data)
+def allow_absent(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of an if or a switch, in whose conditions `left` is null where it is one expression that leads to
+    nothing.
+    """
+    prepared = _with_conditions(dict(data))
+    if isinstance(rules := prepared.get("rules"), list):
+        prepared["rules"] = [_with_conditions(rule) if isinstance(rule, dict) else rule for rule in rules]
+    return prepared
 
 
 def _with_conditions(entry: dict[str, Any]) -> dict[str, Any]:
