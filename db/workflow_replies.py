@@ -8,6 +8,8 @@ async def find_first_wait(conn: Conn, execution_id: str) -> str | None:
 
     conn is the service's, in a transaction. Which step that is, a trigger has noted (migration 0011).
     """
+    # The run before its step, as its worker holds them: the two must not wait for each other.
+    await conn.execute("SELECT FROM workflow_run WHERE execution_id = $1 FOR NO KEY UPDATE", execution_id)
     node_id: str | None = await conn.fetchval(
         """
         SELECT s.node_id FROM workflow_run r
