@@ -15,6 +15,7 @@ from service.engine.expressions.evaluation import (
     is_one_expression,
     node_references,
     parts_of,
+    read_ahead,
     render,
     speaks_of_item,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "is_one_expression",
     "node_references",
     "parts_of",
+    "read_ahead",
     "render",
     "shortened",
     "speaks_of_item",

@@ -1,5 +1,7 @@
 """Texts with expressions in them, checked and evaluated."""
 
+import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -37,11 +39,13 @@ __all__ = [
     "is_one_expression",
     "node_references",
     "parts_of",
+    "read_ahead",
     "render",
     "speaks_of_item",
 ]
 
 _OPEN = "{{"
+_NOTICED_S = 0.001
 _OF_ITEMS = frozenset({"input", "item", "nodes"})
 _RESULT = "result"
 _SANDBOX = Sandbox()
@@ -84,6 +88,23 @@ def is_one_expression(text: str) -> bool:
 def check(text: str) -> list[str]:
     """Return the names that a text's expressions begin with: input, nodes, … Raises ExpressionError."""
     return sorted(_compiled(text, _DEFAULT).roots)
+
+
+async def read_ahead(value: Any) -> None:
+    """Read the texts in a value, so that it takes none of their time when they are evaluated; others go on between."""
+    match value:
+        case str() if holds_expression(value):
+            started = time.monotonic()
+            with contextlib.suppress(ExpressionError):  # who evaluates it is told
+                _compiled(value, _DEFAULT)
+            if time.monotonic() - started > _NOTICED_S:
+                await asyncio.sleep(0)
+        case dict():
+            for inner in value.values():
+                await read_ahead(inner)
+        case list():
+            for inner in value:
+                await read_ahead(inner)
 
 
 def speaks_of_item(value: Any) -> bool:

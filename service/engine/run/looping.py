@@ -11,7 +11,7 @@ import msgspec
 
 from service.engine.definition import NodeDef
 from service.engine.errors import EngineError, NodeError
-from service.engine.expressions import ExpressionError, render, speaks_of_item
+from service.engine.expressions import ExpressionError, read_ahead, render, speaks_of_item
 from service.engine.graph import LOOP_DONE
 from service.engine.nodes.base import RunContext
 from service.engine.nodes.loop import MAX_PASSES, LoopConfig
@@ -36,6 +36,7 @@ class LoopAt:
 
 async def plan_loop(progress: Progress, run: RunContext, at: LoopAt) -> tuple[LoopConfig, list[Batch]]:
     """Return the loop's configuration, and what each pass works on. Raises NodeError."""
+    await read_ahead(at.node.data)
     config = _configured(progress, run, at, 0)
     items = [one.item for one in at.inputs]
     origins = list(range(len(at.inputs)))

@@ -20,7 +20,7 @@ from db.errors import BudgetReached, PlanLimitReached, Refused
 from db.outage import is_outage
 from service.engine.definition import ERROR, OUTPUT, NodeDef
 from service.engine.errors import EngineError, NodeError
-from service.engine.expressions import ExpressionError, render
+from service.engine.expressions import ExpressionError, read_ahead, render
 from service.engine.nodes.base import (
     Call,
     CallWorkflow,
@@ -137,6 +137,7 @@ class Turn:
     async def take(self) -> TurnResult:
         """Raises NodeFailed, RunInterrupted and what an outage of the database raises."""
         result = TurnResult()
+        await read_ahead(self.data)
         indexes = range(1 if self.type.whole or self.node.execute_once else len(self.inputs))
         if len(self.inputs) > MAX_ITEMS:
             return self._too_much(

@@ -169,3 +169,12 @@ async def test_what_is_called_is_at_work_only_where_there_is_a_place(conn: Conn,
         await asyncio.gather(*working)
         await engine.workflows.runner.run(called[2])
         assert (await engine.execution(called[2]))["status"] == "SUCCESS"
+
+
+async def test_reading_its_texts_takes_nothing_of_the_time_of_an_item(engine: Engine) -> None:
+    fields = {f"f{number}": f"{number}" + "{{ 1 }}" * 390 for number in range(20)}
+    drawn = await engine.draw(
+        [START, node("big", "set", {"fields": fields, "mode": "replace"})], ["start>big"]
+    )
+    done = await engine.run(drawn)
+    assert done["status"] == "SUCCESS", done["error"]

@@ -12,7 +12,7 @@ from tests.service.engine.conftest import Engine, node
 from tests.service.engine.retrying import retry
 
 START = node("start", "trigger")
-ASK = node("ask", "wait", {"for": "reply", "amount": 2})
+ASK = node("ask", "wait", {"for": "reply", "amount": 8})
 YES = node("yes", "set", {"fields": {"said": "{{ input.reply.word }}"}})
 LATE = node("late", "set", {"fields": {"late": True}})
 
@@ -100,7 +100,7 @@ async def test_what_waits_goes_on_while_another_branch_works(engine: Engine) -> 
 
 async def test_waiting_takes_nothing_of_the_time_that_a_run_may_work(engine: Engine) -> None:
     drawn = await engine.draw(
-        [START, node("pause", "wait", {"amount": 1.3})], ["start>pause"], settings={"executionTimeout": 1}
+        [START, node("pause", "wait", {"amount": 2.3})], ["start>pause"], settings={"executionTimeout": 2}
     )
     assert (await engine.run(drawn))["status"] == "SUCCESS"
 

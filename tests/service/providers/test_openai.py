@@ -225,10 +225,10 @@ async def test_a_provider_that_does_not_answer_is_given_up_on(provider: FakeProv
 async def test_a_query_is_not_waited_for_as_long_as_documents(provider: FakeProvider):
     provider.script += [Hang()] * 2
     impatient = RetryPolicy(
-        2, request_timeout_s=0.1, timeout_s=5, wait_initial_s=0.001, wait_max_s=0.5, wait_jitter_s=0
+        2, request_timeout_s=0.5, timeout_s=5, wait_initial_s=0.001, wait_max_s=0.5, wait_jitter_s=0
     )
     async with opened(provider, queries=impatient) as embedder:
-        with pytest.raises(EmbeddingFailed, match=r"OpenAI did not answer within 0\.1 s") as caught:
+        with pytest.raises(EmbeddingFailed, match=r"OpenAI did not answer within 0\.5 s") as caught:
             await embedder.embed_query("hello?")
     assert caught.value.retryable
     assert len(provider.requests) == 2
