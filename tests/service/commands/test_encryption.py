@@ -9,6 +9,7 @@ from db.pool import Conn, Pool
 from service.rotation import rotate
 from service.secrets import PREFIX, SecretBox
 from service.settings import load_settings
+from tests.locks import until_waiting
 from tests.service.commands.conftest import Run, reply
 
 OLD, NEW, OTHER = (base64.urlsafe_b64encode(byte * 32).decode() for byte in (b"\x0f", b"\xf0", b"\x99"))
@@ -138,13 +139,14 @@ async def test_what_others_write_meanwhile_stays_theirs(pool: Pool, conn: Conn) 
 async def test_an_interrupted_rotation_goes_on(pool: Pool, conn: Conn) -> None:
     await add_webhooks(conn, [SecretBox(OLD).seal(f"whsec_{i}") for i in range(40)])
     both = SecretBox(f"{NEW},{OLD}")
-    interrupted = asyncio.create_task(rotate(pool, both))
     new = SecretBox(NEW)
-    while not any(new.is_current(value) for value in await all_secrets(conn)):  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0)
-    interrupted.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await interrupted
+    async with pool.acquire() as holding, holding.transaction():
+        await holding.execute('SELECT FROM "Webhook" ORDER BY "id" OFFSET 20 LIMIT 1 FOR UPDATE')
+        interrupted = asyncio.create_task(rotate(pool, both))
+        await until_waiting(holding, unless=interrupted)
+        interrupted.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await interrupted
     before = sum(new.is_current(value) for value in await all_secrets(conn))
     counts = (await rotate(pool, both))["webhook_secrets"]
     assert (counts.resealed, counts.current) == (40 - before, before)
