@@ -1,6 +1,6 @@
 """The log of a run: an entry for each thing that happens to a node, with bounded data and no secrets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -84,11 +84,6 @@ def preview(value: Any) -> Any:
     if len(encoded) <= MAX_DATA_BYTES:
         return shown
     return {"cut": encoded[:MAX_DATA_BYTES].decode(errors="ignore"), "size_bytes": len(encoded)}
-
-
-def preview_items(items: Sequence[Any]) -> Any:
-    """Return the first item, which stands for all of them."""
-    return preview(items[0]) if items else None
 
 
 def shown_error(error: Mapping[str, Any]) -> dict[str, Any]:

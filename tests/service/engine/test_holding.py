@@ -1,6 +1,8 @@
 """Runs that are held: what one of them does costs the others nothing, and what it cannot write down ends it."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,18 @@ async def until(engine: Engine, sql: str, *args: Any) -> None:
     async with asyncio.timeout(20):
         while not await engine.fetch(sql, *args):  # noqa: ASYNC110 - it is the database that changes
             await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def keeping(engine: Engine) -> AsyncIterator[None]:
+    """Hold runs, as a worker does beside driving them, to the end of the block."""
+    stop = asyncio.Event()
+    kept = asyncio.create_task(engine.workflows.runner.keep(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await kept
 
 
 async def test_what_the_database_cannot_hold_is_left_out_of_errors_and_logs(engine: Engine) -> None:
@@ -40,26 +54,23 @@ async def test_a_run_whose_log_waits_at_a_lock_costs_others_no_lease(
             stuck = await engine.start(await engine.draw([START, adds], ["start>add"]))
             slow = node("slow", "http", {"url": f"{server.url}/slow"})
             held = await engine.start(await engine.draw([START, slow], ["start>slow"]))
-            stop = asyncio.Event()
-            keeping = asyncio.create_task(runner.keep(stop))
-            working = [asyncio.create_task(runner.run(held))]
-            await server.arrived("/slow")
-            async with as_system(engine.pool) as holding:
-                await holding.execute('SELECT FROM "User" FOR UPDATE')
-                working.append(asyncio.create_task(runner.run(stuck)))
-                first = (await engine.fetch("SELECT now() AS now"))[0]["now"]
-                # Twice the lease: it has been renewed meanwhile, though the other one's log could not be written.
-                await until(
-                    engine,
-                    "SELECT 1 FROM workflow_run WHERE execution_id = $1 AND leased_until > $2::timestamptz + $3",
-                    held,
-                    first,
-                    2 * LEASE,
-                )
-            server.release("/slow")
-            await asyncio.gather(*working)
-            stop.set()
-            await keeping
+            async with keeping(engine):
+                working = [asyncio.create_task(runner.run(held))]
+                await server.arrived("/slow")
+                async with as_system(engine.pool) as holding:
+                    await holding.execute('SELECT FROM "User" FOR UPDATE')
+                    working.append(asyncio.create_task(runner.run(stuck)))
+                    first = (await engine.fetch("SELECT now() AS now"))[0]["now"]
+                    # Twice the lease: it has been renewed meanwhile, though the other one's log could not be written.
+                    await until(
+                        engine,
+                        "SELECT 1 FROM workflow_run WHERE execution_id = $1 AND leased_until > $2::timestamptz + $3",
+                        held,
+                        first,
+                        2 * LEASE,
+                    )
+                server.release("/slow")
+                await asyncio.gather(*working)
             assert (await engine.execution(held))["status"] == "SUCCESS"
 
 
@@ -74,15 +85,12 @@ async def test_time_that_was_worked_is_gone_also_where_the_worker_is_lost(
                 await engine.draw([START, slow], ["start>slow"], settings={"executionTimeout": 100})
             )
             (before,) = await engine.fetch("SELECT time_left_s FROM workflow_run")
-            stop = asyncio.Event()
-            keeping = asyncio.create_task(engine.workflows.runner.keep(stop))
-            working = asyncio.create_task(engine.workflows.runner.run(execution_id))
-            await server.arrived("/slow")
-            await until(engine, "SELECT 1 FROM workflow_run WHERE time_left_s < 99.5")
-            server.release("/slow")
-            await working
-            stop.set()
-            await keeping
+            async with keeping(engine):
+                working = asyncio.create_task(engine.workflows.runner.run(execution_id))
+                await server.arrived("/slow")
+                await until(engine, "SELECT 1 FROM workflow_run WHERE time_left_s < 99.5")
+                server.release("/slow")
+                await working
             assert before["time_left_s"] > 100
 
 

@@ -284,14 +284,19 @@ def test_a_body_that_is_too_large_is_refused(
     assert owner.get("/v1/executions").json()["data"] == []
 
 
+GIVES_ITS_ADDRESS = [
+    hook(responseMode="respondNode"),
+    node("link", "respond", {"body": {"url": "{{ execution.resume_url }}"}}),
+]
+
+
 def test_a_waiting_run_is_answered_at_its_own_address(
     server: Service, sender: httpx.Client, owner: httpx.Client
 ) -> None:
     drawn = draw(
         server,
         [
-            hook(responseMode="respondNode"),
-            node("link", "respond", {"body": {"url": "{{ execution.resume_url }}"}}),
+            *GIVES_ITS_ADDRESS,
             node("ask", "wait", {"for": "reply"}),
             node("end", "set", {"fields": {"answer": "{{ input.reply.ok }}"}, "mode": "replace"}),
         ],
@@ -320,8 +325,7 @@ def test_an_address_answers_the_first_wait_of_its_run_alone(
     drawn = draw(
         server,
         [
-            hook(responseMode="respondNode"),
-            node("link", "respond", {"body": {"url": "{{ execution.resume_url }}"}}),
+            *GIVES_ITS_ADDRESS,
             node("customer", "wait", {"for": "reply"}),
             node("between", "set", {"fields": {"said": "{{ input.reply }}"}}),
             node("manager", "wait", {"for": "reply"}),
